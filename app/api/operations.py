@@ -1,0 +1,107 @@
+"""Routes for those who run the service: `/ping`, `/metrics`, `/info`, `/drain`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from app import __version__
+from app.api.problems import NotFound
+from app.api.service import Service
+from app.core import SCHEDULERS, Health
+from app.roms.catalog import Rom
+from app.wire.native import InvocationRequest
+
+router = APIRouter()
+
+
+@router.api_route("/ping", methods=["GET", "POST"])
+async def ping(request: Request) -> JSONResponse:
+    """200 when requests can be served; 503 with the reason until then. Reads one value, whatever the load."""
+    health, reason = _service(request).health.read()
+    status = 200 if health is Health.READY else 503
+    return JSONResponse({"status": health.value, "reason": reason}, status)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    service = _service(request)
+    service.metrics.resident_bytes.set(service.invoker.cache.resident_bytes())
+    return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/info")
+async def info(request: Request) -> dict[str, Any]:
+    """Version, limits, and every ROM with its presets and the schema of what it accepts."""
+    service = _service(request)
+    limits = service.invoker.limits
+    health, reason = service.health.read()
+    resident = service.invoker.cache.resident()
+    return {
+        "version": __version__,
+        "status": health.value,
+        "reason": reason,
+        "limits": {
+            "max_request_bytes": service.options.max_request_bytes,
+            "max_response_image_bytes": limits.max_image_bytes,
+            "max_queue_size": limits.max_queue_size,
+            "request_timeout_s": limits.request_timeout_s,
+        },
+        "roms": [_describe(rom, rom.id in resident) for rom in service.invoker.catalog],
+        "quarantined": dict(service.invoker.catalog.quarantined),
+    }
+
+
+@router.post("/drain", include_in_schema=False)
+async def drain(request: Request) -> JSONResponse:
+    """Refuse new requests and return when the accepted ones are answered. For `serve`, over the unix socket only."""
+    if request.client is not None and request.client.host:
+        raise NotFound("POST /drain: Not Found")
+    service = _service(request)
+    service.health.become(Health.DRAINING, "the service is stopping")
+    idle = await asyncio.to_thread(service.invoker.wait_until_idle, service.options.drain_timeout_s)
+    return JSONResponse({"drained": idle})
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _describe(rom: Rom, resident: bool) -> dict[str, Any]:
+    manifest = rom.manifest
+    return {
+        "id": manifest.id,
+        "revision": manifest.revision,
+        "title": manifest.title,
+        "family": manifest.family,
+        "license": manifest.license,
+        "domain": manifest.domain.model_dump(),
+        "resident": resident,
+        "parameters": rom.num_parameters,
+        "presets": {name: preset.model_dump() for name, preset in manifest.presets.items()},
+        "limits": manifest.limits.model_dump(),
+        "accepts": _schema_for(rom),
+    }
+
+
+def _schema_for(rom: Rom) -> dict[str, Any]:
+    """The request's JSON schema with this ROM's limits and defaults."""
+    schema = InvocationRequest.model_json_schema()
+    preset, limits = rom.manifest.presets["default"], rom.manifest.limits
+    fields = schema["properties"]
+    fields["model"] = {"enum": ["auto", rom.id], "default": "auto"}
+    fields["preset"] = {"enum": list(rom.manifest.presets), "default": "default"}
+    fields["scheduler"] = {"enum": list(SCHEDULERS), "default": preset.scheduler}
+    fields["num_inference_steps"] = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": limits.max_steps,
+        "default": preset.num_inference_steps,
+    }
+    fields["guidance_scale"] |= {"default": preset.guidance_scale}
+    fields["num_images_per_prompt"] |= {"maximum": limits.max_batch}
+    return schema

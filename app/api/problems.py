@@ -1,0 +1,68 @@
+"""Errors to HTTP, in one place and one shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.errors import CartridgeError
+from app.logs import log_event
+from app.wire.native import render_error
+
+_NEVER_RETRY = (504, 507)
+
+
+class NotFound(CartridgeError):
+    code = "not_found"
+    http_status = 404
+
+
+class MethodNotAllowed(CartridgeError):
+    code = "method_not_allowed"
+    http_status = 405
+
+
+_ROUTING_ERRORS: dict[int, Callable[[str], CartridgeError]] = {404: NotFound, 405: MethodNotAllowed}
+
+
+def problem_response(error: CartridgeError, request_id: str) -> JSONResponse:
+    """The answer to a request that failed."""
+    headers = {"X-Request-Id": request_id}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+        headers["retry-after-ms"] = str(round(error.retry_after_s * 1000))
+    if error.http_status in _NEVER_RETRY:
+        headers["x-should-retry"] = "false"
+    return JSONResponse(render_error(error, request_id), error.http_status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app`, expected or not, answer in the one shape."""
+    app.add_exception_handler(CartridgeError, _on_cartridge_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_cartridge_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CartridgeError)
+    return problem_response(error, request.state.request_id)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405."""
+    assert isinstance(error, HTTPException)
+    make = _ROUTING_ERRORS.get(error.status_code, CartridgeError)
+    response = problem_response(make(f"{request.method} {request.url.path}: {error.detail}"), request.state.request_id)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """An error nobody foresaw: logged with its traceback, answered without it."""
+    request_id = request.state.request_id
+    log_event("unexpected_error", error=error, request_id=request_id, path=request.url.path)
+    return problem_response(CartridgeError("an internal error; the log has the details"), request_id)

@@ -1,0 +1,1 @@
+"""How one model family encodes, predicts and decodes. The only room that knows diffusers' models."""

@@ -1,0 +1,57 @@
+"""The waist between engine and models: values in, values out. Schedulers and guidance live in `app.diffusion`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from app.diffusion.schedules import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """One prompt as the denoiser reads it."""
+
+    prompt_embeds: torch.Tensor  # [L, D]
+    truncated: str = ""  # what of the prompt did not fit
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What the engine and the catalog need to know of a loaded family."""
+
+    latent_channels: int
+    vae_scale_factor: int  # pixels a latent cell
+    default_size: int  # pixels, square
+    default_scheduler: str
+    unoffered_scheduler: str | None  # the class its files name, where default_scheduler stands in for it
+    noise_schedule: NoiseSchedule
+    device: torch.device
+    nbytes: int  # of the weights in memory
+
+
+class Backend(Protocol):
+    """A loaded model family. One thread calls it at a time."""
+
+    info: BackendInfo
+
+    def encode_prompt(self, prompt: str) -> Conditioning:
+        """Embed one prompt; what does not fit the text encoder comes back as `truncated`."""
+
+    def predict(
+        self,
+        latents: torch.Tensor,  # [B, C, h, w], scaled for the model
+        timestep: torch.Tensor,  # [B], training steps
+        prompt_embeds: torch.Tensor,  # [B, L, D]
+    ) -> torch.Tensor:
+        """The denoiser's raw output, float32 [B, C, h, w]."""
+
+    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+        """Latents [B, C, h, w] to RGB pixels [B, H, W, 3]."""
+
+    def unload(self) -> None:
+        """Let go of the weights; the object is of no use afterwards."""

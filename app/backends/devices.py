@@ -1,0 +1,41 @@
+"""Which device, and which precision on it."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU, or else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`auto` is float32 on a CPU, bfloat16 on a GPU that multiplies it in hardware, float16 on an older one."""
+    if name != "auto":
+        dtype: torch.dtype = getattr(torch, name)
+        return dtype
+    if device.type != "cuda":
+        return torch.float32
+    # A T4 says it supports bfloat16; it only emulates it, slowly and in more memory.
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def memory_bytes(name: str) -> int:
+    """A budget for weights: nine tenths of a GPU's memory, or half of the machine's."""
+    device = pick_device(name)
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory * 9 // 10
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def use_threads(count: int) -> None:
+    """Threads of one operation on the CPU; 0 leaves one a core."""
+    if count:
+        torch.set_num_threads(count)

@@ -1,0 +1,120 @@
+"""Stable Diffusion 1.x and 2.x: CLIP text encoder, UNet2DConditionModel, AutoencoderKL or AutoencoderTiny."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from safetensors import SafetensorError
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from app.backends.base import BackendInfo, Conditioning
+from app.backends.devices import pick_device, pick_dtype
+from app.diffusion.schedules import NoiseSchedule
+from app.errors import ManifestError
+from app.roms.catalog import Rom
+from app.roms.manifest import read_json
+
+SCHEDULER_OF_CLASS = {
+    "DDIMScheduler": "ddim",
+    "DDPMScheduler": "ddpm",
+    "EulerDiscreteScheduler": "euler",
+    "EulerAncestralDiscreteScheduler": "euler_ancestral",
+    "DPMSolverMultistepScheduler": "dpmpp_2m",
+}
+_FALLBACK_SCHEDULER = "dpmpp_2m"  # for scheduler classes that are not offered, such as SD 1.5's PNDM
+_AUTOENCODERS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+
+
+class StableDiffusionBackend:
+    def __init__(
+        self, tokenizer: Any, text_encoder: Any, unet: Any, vae: Any, scheduler: dict[str, Any], device: torch.device
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._text_encoder = text_encoder
+        self._unet = unet
+        self._vae = vae
+        scheduler_class = scheduler.get("_class_name", "")
+        scale = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.info = BackendInfo(
+            latent_channels=unet.config.in_channels,
+            vae_scale_factor=scale,
+            default_size=unet.config.sample_size * scale,
+            default_scheduler=SCHEDULER_OF_CLASS.get(scheduler_class, _FALLBACK_SCHEDULER),
+            unoffered_scheduler=None if scheduler_class in SCHEDULER_OF_CLASS else scheduler_class,
+            noise_schedule=NoiseSchedule.from_config(scheduler),
+            device=device,
+            nbytes=sum(tensor.nbytes for model in (text_encoder, unet, vae) for tensor in model.parameters()),
+        )
+
+    @torch.inference_mode()
+    def encode_prompt(self, prompt: str) -> Conditioning:
+        length = self._tokenizer.model_max_length
+        batch = self._tokenizer(
+            prompt,
+            padding="max_length",
+            max_length=length,
+            truncation=True,
+            return_offsets_mapping=True,
+            return_tensors="pt",
+        )
+        fitted = int(batch.offset_mapping[0, :, 1].max()) if len(prompt) else 0
+        states = self._text_encoder(batch.input_ids.to(self.info.device)).last_hidden_state[0]
+        return Conditioning(states, prompt[fitted:].strip() if _is_full(batch) else "")
+
+    @torch.inference_mode()
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        output = self._unet(latents.to(self._unet.dtype), timestep, encoder_hidden_states=prompt_embeds)
+        sample: torch.Tensor = output.sample.float()
+        return sample
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+        scaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
+        pixels = self._vae.decode(scaled).sample.float()
+        levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        return np.asarray(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+    def unload(self) -> None:
+        del self._text_encoder, self._unet, self._vae
+
+
+def load_stable_diffusion(rom: Rom, device_name: str, dtype_name: str) -> StableDiffusionBackend:
+    """Load a diffusers directory. Raises ManifestError when its files do not fit together."""
+    device = pick_device(device_name)
+    dtype = pick_dtype(dtype_name, device)
+    index = read_json(rom.directory / "model_index.json")
+    with _loading_errors():
+        vae_class = _AUTOENCODERS[index["vae"][1]]
+        tokenizer = CLIPTokenizer.from_pretrained(rom.directory / "tokenizer", local_files_only=True)
+        text_encoder, unet, vae = (
+            _load(cls, rom.directory / name, dtype, device)
+            for cls, name in ((CLIPTextModel, "text_encoder"), (UNet2DConditionModel, "unet"), (vae_class, "vae"))
+        )
+    scheduler = read_json(rom.directory / "scheduler" / "scheduler_config.json")
+    return StableDiffusionBackend(tokenizer, text_encoder, unet, vae, scheduler, device)
+
+
+def _load(cls: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    model = cls.from_pretrained(folder, dtype=dtype, use_safetensors=True, local_files_only=True)
+    return model.to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _loading_errors() -> Iterator[None]:
+    """Foreign errors of loading, as ManifestError in one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ManifestError(f"the model does not load: {str(error).strip().splitlines()[0]}") from error
+
+
+def _is_full(batch: Any) -> bool:
+    """Whether the tokens fill the text encoder, so that some of the prompt may have been cut."""
+    return bool(batch.attention_mask.all())

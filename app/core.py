@@ -1,0 +1,135 @@
+"""The nouns. No behaviour beyond what a noun knows of itself; standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+OutputFormat = Literal["png", "jpeg", "webp"]
+FinishReason = Literal["completed"]
+SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m")  # tables in app.diffusion.steps
+MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+
+
+class Health(StrEnum):
+    """What `/ping` reports. READY alone answers 200."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    SETUP_FAILED = "setup_failed"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something of a request that was changed, cut or left out, told to the caller as a warning."""
+
+    code: str
+    param: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class GenerationParams:
+    """What was asked. None: the ROM's preset decides."""
+
+    prompt: str
+    negative_prompt: str | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    seed: int | None = None
+    seeds: tuple[int, ...] | None = None
+    width: int | None = None  # pixels
+    height: int | None = None  # pixels
+    num_images_per_prompt: int = 1
+    preset: str = "default"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How images travel. `compression` is 0-100: effort for PNG, quality for JPEG and WebP. None: the format's own."""
+
+    format: OutputFormat = "png"
+    compression: int | None = None
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One request as it left the wire."""
+
+    request_id: str
+    params: GenerationParams
+    model: str = "auto"
+    output: OutputOptions = field(default_factory=OutputOptions)
+    timeout_s: float | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResolvedParams:
+    """What will be done: every default filled in, every limit applied."""
+
+    prompt: str
+    negative_prompt: str
+    num_inference_steps: int
+    guidance_scale: float
+    scheduler: str
+    seeds: tuple[int, ...]  # one an image
+    width: int  # pixels
+    height: int  # pixels
+    preset: str
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        return self.guidance_scale > 1.0
+
+
+@dataclass(frozen=True)
+class RouteDecision:
+    """Which ROM answers, and why. `scores` holds one entry for every ROM that was considered."""
+
+    rom_id: str
+    scores: Mapping[str, float]
+    reason: str
+    resident: bool
+
+
+@dataclass
+class Timings:
+    """One request's stopwatch, in seconds. `total_s` runs from arrival to the finished body."""
+
+    queue_s: float = 0.0
+    load_s: float = 0.0
+    encode_s: float = 0.0
+    denoise_s: float = 0.0
+    decode_s: float = 0.0
+    serialize_s: float = 0.0
+    total_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class GeneratedImage:
+    """One encoded image."""
+
+    data: bytes
+    seed: int
+    width: int  # pixels
+    height: int  # pixels
+    mime_type: str
+    finish_reason: FinishReason = "completed"
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """What the caller is told."""
+
+    request_id: str
+    created: int  # Unix time, seconds
+    images: tuple[GeneratedImage, ...]
+    effective: ResolvedParams
+    route: RouteDecision
+    timings: Timings
+    notices: tuple[Notice, ...]

@@ -1,0 +1,1 @@
+"""Which rows run next and what they become."""

@@ -1,0 +1,79 @@
+"""One step's view of some rows: gathered, put through the model, scattered back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from app.backends.base import Backend
+from app.diffusion.guidance import apply_guidance
+from app.diffusion.latents import draw_noise
+from app.diffusion.steps import StepWeights, step_rows
+from app.engine.state import RequestState, Row
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """Who may share a forward: rows of one loaded ROM, one latent shape and one length of conditioning."""
+
+    backend: int  # identity of the loaded backend
+    latent_shape: tuple[int, ...]
+    conditioning_shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, state: RequestState) -> BatchKey:
+        return cls(id(state.backend), tuple(state.rows[0].latents.shape), tuple(state.prompt_embeds.shape))
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one forward made of a batch, a line a row."""
+
+    latents: torch.Tensor  # [B, C, h, w]
+    denoised: torch.Tensor  # [B, C, h, w]
+
+
+def run_step(rows: list[Row]) -> StepOutput:
+    """Take every row one step on. Nothing of the rows changes until `scatter`."""
+    latents = torch.stack([row.latents for row in rows])
+    weights = [row.request.table.weights[row.step_index] for row in rows]
+    model_output = _predict(rows, latents, weights)
+    previous = torch.stack([row.denoised for row in rows])
+    noise = torch.stack([_noise(row, step) for row, step in zip(rows, weights, strict=True)])
+    return StepOutput(*step_rows(latents, model_output, previous, noise, weights))
+
+
+def scatter(rows: list[Row], output: StepOutput) -> None:
+    for row, latents, denoised in zip(rows, output.latents, output.denoised, strict=True):
+        row.latents, row.denoised = latents, denoised
+        row.step_index += 1
+
+
+def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights]) -> torch.Tensor:
+    """Guided model output. A row with guidance is in the forward twice, a row without it once."""
+    backend: Backend = rows[0].request.backend
+    device = latents.device
+    scale = torch.tensor([step.input_scale for step in weights], device=device)
+    timestep = torch.tensor([row.request.table.timesteps[row.step_index] for row in rows], device=device)
+    guided = [index for index, row in enumerate(rows) if row.request.negative_prompt_embeds is not None]
+    order = [*range(len(rows)), *guided]
+    embeds = [row.request.prompt_embeds for row in rows]
+    embeds += [e for row in rows if (e := row.request.negative_prompt_embeds) is not None]
+    scaled = latents * scale[:, None, None, None]
+    output = backend.predict(scaled[order], timestep[order], torch.stack(embeds))
+    conditional, unconditional = output[: len(rows)], output[len(rows) :]
+    if not guided:
+        return conditional
+    guidance = torch.tensor([rows[index].request.params.guidance_scale for index in guided], device=device)
+    result = conditional.clone()
+    result[guided] = apply_guidance(unconditional, conditional[guided], guidance)
+    return result
+
+
+def _noise(row: Row, weights: StepWeights) -> torch.Tensor:
+    """Fresh noise where the step adds some; the row's generator is left alone where it does not."""
+    if weights.noise == 0.0:
+        return torch.zeros_like(row.latents)
+    channels, height, width = row.latents.shape
+    return draw_noise((channels, height, width), row.generator).to(row.latents.device)

@@ -1,0 +1,1 @@
+"""Which ROM answers a prompt, and who waits for it."""

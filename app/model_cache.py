@@ -1,0 +1,136 @@
+"""What is resident and who holds it: loaded ROMs within a budget of bytes, least recently used first out."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.errors import NotReady, OutOfRomMemory
+from app.roms.catalog import Rom
+
+if TYPE_CHECKING:
+    from app.backends.base import Backend
+
+
+@dataclass(eq=False)
+class _Entry:
+    nbytes: int  # reserved from the moment loading starts
+    backend: Backend | None = None  # None while loading
+    leases: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return self.backend is not None and self.leases == 0
+
+
+class ModelCache:
+    """Leases loaded backends. A ROM that many ask for at once is loaded once; a leased one is never evicted."""
+
+    def __init__(self, load: Callable[[Rom], Backend], size_of: Callable[[Rom], int], capacity_bytes: int = 0) -> None:
+        self._load = load
+        self._size_of = size_of
+        self.capacity_bytes = capacity_bytes
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def lease(self, rom: Rom, timeout_s: float = 60.0) -> Iterator[Backend]:
+        """Pin the ROM's backend while in use, loading it first where needed.
+
+        Raises OutOfRomMemory when the ROM is larger than the whole budget, NotReady when `timeout_s` passes first,
+        and whatever loading raises.
+        """
+        entry = self._acquire(rom, time.monotonic() + timeout_s)
+        try:
+            if entry.backend is None:
+                self._fill(rom, entry)
+            assert entry.backend is not None
+            yield entry.backend
+        finally:
+            with self._changed:
+                entry.leases -= 1
+                self._changed.notify_all()
+
+    def set_capacity(self, capacity_bytes: int) -> None:
+        """The budget, once the device is known."""
+        with self._changed:
+            self.capacity_bytes = capacity_bytes
+            self._changed.notify_all()
+
+    def resident(self) -> list[str]:
+        """Ids of the loaded ROMs, least recently used first."""
+        with self._changed:
+            return [rom_id for rom_id, entry in self._entries.items() if entry.backend is not None]
+
+    def resident_bytes(self) -> int:
+        with self._changed:
+            return self._bytes()
+
+    def unload_idle(self) -> None:
+        """Drop everything that is idle."""
+        with self._changed:
+            for rom_id in [rom_id for rom_id, entry in self._entries.items() if entry.is_idle]:
+                self._evict(rom_id)
+
+    def _acquire(self, rom: Rom, deadline: float) -> _Entry:
+        """A leased entry: loaded already, or new and for the caller to fill."""
+        nbytes = self._size_of(rom)
+        if nbytes > self.capacity_bytes:
+            raise OutOfRomMemory(f"ROM {rom.id!r} needs {nbytes} bytes, the budget is {self.capacity_bytes}")
+        with self._changed:
+            while True:
+                entry = self._entries.get(rom.id)
+                if entry is not None and entry.backend is not None:
+                    self._entries.move_to_end(rom.id)
+                    entry.leases += 1
+                    return entry
+                if entry is None and self._make_room(nbytes):
+                    entry = self._entries[rom.id] = _Entry(nbytes, leases=1)
+                    return entry
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise NotReady(f"ROM {rom.id!r} could not be loaded in time", retry_after_s=5)
+
+    def _fill(self, rom: Rom, entry: _Entry) -> None:
+        """Load outside the lock. On failure the reservation goes, and those who wait try for themselves."""
+        try:
+            backend = self._load(rom)
+        except BaseException:
+            with self._changed:
+                del self._entries[rom.id]
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            entry.backend, entry.nbytes = backend, backend.info.nbytes
+            self._changed.notify_all()
+
+    def _make_room(self, nbytes: int) -> bool:
+        """Evict idle ROMs until `nbytes` fit. False, with nothing evicted, when they cannot."""
+        needed = self._bytes() + nbytes - self.capacity_bytes
+        victims: list[str] = []
+        for rom_id, entry in self._entries.items():
+            if needed <= 0:
+                break
+            if entry.is_idle:
+                victims.append(rom_id)
+                needed -= entry.nbytes
+        if needed > 0:
+            return False
+        for rom_id in victims:
+            self._evict(rom_id)
+        return True
+
+    def _evict(self, rom_id: str) -> None:
+        entry = self._entries.pop(rom_id)
+        if entry.backend is not None:
+            entry.backend.unload()
+        del entry
+        gc.collect()
+
+    def _bytes(self) -> int:
+        return sum(entry.nbytes for entry in self._entries.values())

@@ -1,0 +1,1 @@
+"""What a ROM is and where it comes from."""

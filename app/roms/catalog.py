@@ -1,0 +1,101 @@
+"""Which ROMs exist, and which of them are broken."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.errors import ManifestError, RomUnavailable, UnknownRom
+from app.roms.manifest import INDEX_NAME, RomManifest, read_json, read_manifest, slug
+from app.roms.store import RomStore
+from app.roms.weights import count_parameters, sha256_of, weight_files
+
+
+@dataclass(frozen=True)
+class Rom:
+    """A ROM whose files have been looked at. `num_parameters` comes from the headers of its weight files."""
+
+    manifest: RomManifest
+    directory: Path
+    num_parameters: int
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+
+@dataclass
+class Catalog:
+    """ROMs by id, in the order of the sources. The first source that has an id wins."""
+
+    roms: dict[str, Rom] = field(default_factory=dict)
+    quarantined: dict[str, str] = field(default_factory=dict)  # id -> why
+
+    def __iter__(self) -> Iterator[Rom]:
+        return iter(list(self.roms.values()))
+
+    def get(self, rom_id: str) -> Rom:
+        """Raises UnknownRom, naming near ids, or RomUnavailable, with the reason."""
+        if rom_id in self.roms:
+            return self.roms[rom_id]
+        if rom_id in self.quarantined:
+            raise RomUnavailable(f"ROM {rom_id!r} is out of service: {self.quarantined[rom_id]}", param="model")
+        near = difflib.get_close_matches(rom_id, self.roms, n=3, cutoff=0.5) or list(self.roms)[:3]
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise UnknownRom(f"no ROM has the id {rom_id[:80]!r}{hint}", param="model")
+
+    def quarantine(self, rom_id: str, reason: str) -> None:
+        """Take a ROM out of service; the others go on."""
+        self.roms.pop(rom_id, None)
+        self.quarantined[rom_id] = reason
+
+
+def read_catalog(stores: list[RomStore]) -> Catalog:
+    """Look at every ROM of every store. A broken one is quarantined under its directory's name."""
+    catalog = Catalog()
+    for store in stores:
+        for directory in store.directories():
+            try:
+                rom = read_rom(directory)
+            except ManifestError as error:
+                catalog.quarantined.setdefault(slug(directory.name), error.message)
+            else:
+                catalog.roms.setdefault(rom.id, rom)
+    return catalog
+
+
+def read_rom(directory: Path) -> Rom:
+    """Check a ROM's manifest, files and weight headers. Raises ManifestError."""
+    manifest = read_manifest(directory)
+    for file in manifest.files:
+        path = directory / file.path
+        if not path.is_file():
+            raise ManifestError(f"{file.path} is missing")
+        if path.stat().st_size != file.bytes:
+            raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
+    if (directory / INDEX_NAME).exists():
+        _check_components(directory)
+    return Rom(manifest, directory, sum(count_parameters(path) for path in weight_files(directory)))
+
+
+def verify_digests(rom: Rom) -> None:
+    """Compare every listed file with its sha256. Raises ManifestError naming the first that differs."""
+    for file in rom.manifest.files:
+        if sha256_of(rom.directory / file.path) != file.sha256:
+            raise ManifestError(f"{file.path} does not have the sha256 of the manifest")
+
+
+def _check_components(directory: Path) -> None:
+    """Each component of model_index.json needs its folder, and each model its config and weights."""
+    for name, entry in read_json(directory / INDEX_NAME).items():
+        if name.startswith("_") or not isinstance(entry, list) or entry[0] is None:
+            continue
+        folder = directory / name
+        if not folder.is_dir():
+            raise ManifestError(f"component {name!r} is missing: {INDEX_NAME} lists it, and there is no such folder")
+        if name in ("unet", "vae", "text_encoder"):
+            read_json(folder / "config.json")
+            if not weight_files(folder):
+                raise ManifestError(f"component {name!r} has no weights (a .safetensors file)")

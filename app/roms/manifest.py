@@ -1,0 +1,126 @@
+"""A ROM: one self-contained, swappable image model - weights, presets, and the domain it is good at.
+
+`rom.yaml` in the ROM's directory describes it. A plain diffusers directory without one is a ROM with defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.errors import ManifestError
+
+ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
+MANIFEST_NAME = "rom.yaml"
+INDEX_NAME = "model_index.json"
+_FAMILY_OF_PIPELINE = {"StableDiffusionPipeline": "stable_diffusion"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Domain(_Frozen):
+    """What the ROM is good at, in words."""
+
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
+
+
+class Preset(_Frozen):
+    """What a request gets where it asks for nothing. None: the model's own files decide."""
+
+    num_inference_steps: int = Field(default=30, ge=1)
+    guidance_scale: float = Field(default=7.5, ge=0)
+    scheduler: str | None = None
+    width: int | None = Field(default=None, ge=8)  # pixels
+    height: int | None = Field(default=None, ge=8)  # pixels
+
+
+class Limits(_Frozen):
+    """Bounds of one request."""
+
+    max_pixels: int = Field(default=1024 * 1024, ge=64)  # width * height
+    max_steps: int = Field(default=150, ge=1)
+    max_batch: int = Field(default=8, ge=1)  # images
+
+
+class RomFile(_Frozen):
+    path: str
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class RomManifest(_Frozen):
+    id: str = Field(pattern=ROM_ID.pattern)
+    revision: str = "1"
+    title: str = ""
+    family: str
+    license: str = ""
+    source: str = ""
+    domain: Domain = Domain()
+    presets: dict[str, Preset] = {}
+    prompt_template: str = "{prompt}"
+    negative_prompt: str = ""
+    limits: Limits = Limits()
+    files: tuple[RomFile, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> RomManifest:
+        if "{prompt}" not in self.prompt_template:
+            raise ValueError("prompt_template must contain {prompt}")
+        if "default" not in self.presets:
+            object.__setattr__(self, "presets", {"default": Preset(), **self.presets})
+        return self
+
+
+def read_manifest(directory: Path) -> RomManifest:
+    """The manifest of the ROM in `directory`. Raises ManifestError naming the file and the field."""
+    path = directory / MANIFEST_NAME
+    if not path.exists():
+        return _default_manifest(directory)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ManifestError(f"{MANIFEST_NAME} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ManifestError(f"{MANIFEST_NAME} must hold a mapping")
+    try:
+        return RomManifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(f"{MANIFEST_NAME}: {field}: {first['msg']}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object. Raises ManifestError naming the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ManifestError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ManifestError(f"{path.name} must hold an object")
+    return content
+
+
+def slug(name: str) -> str:
+    """A ROM id made from a directory name."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:63] or "rom"
+
+
+def _default_manifest(directory: Path) -> RomManifest:
+    pipeline = read_json(directory / INDEX_NAME).get("_class_name")
+    family = _FAMILY_OF_PIPELINE.get(str(pipeline))
+    if family is None:
+        known = ", ".join(_FAMILY_OF_PIPELINE)
+        raise ManifestError(f"{INDEX_NAME}: pipeline class {pipeline!r} is not supported; supported: {known}")
+    return RomManifest(id=slug(directory.name), title=directory.name, family=family)

@@ -1,0 +1,40 @@
+"""Where ROMs come from. `file://` is a directory of ROMs, or one ROM by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote
+
+from app.errors import SettingsError
+from app.roms.manifest import INDEX_NAME, MANIFEST_NAME
+
+
+class RomStore(Protocol):
+    def directories(self) -> list[Path]:
+        """Local directories that each hold one ROM."""
+
+
+@dataclass(frozen=True)
+class FileStore:
+    """ROMs on a local disk, read in place. The directory may be read-only."""
+
+    root: Path
+
+    def directories(self) -> list[Path]:
+        if _is_rom(self.root):
+            return [self.root]
+        return sorted(path for path in self.root.iterdir() if path.is_dir() and _is_rom(path))
+
+
+def open_store(source: str) -> RomStore:
+    """The store behind one address. Raises SettingsError when there is nothing there."""
+    root = Path(unquote(source.removeprefix("file://"))).expanduser()
+    if not root.is_dir():
+        raise SettingsError(f"CARTRIDGE_ROM_SOURCES: {source} is not a directory")
+    return FileStore(root.resolve())
+
+
+def _is_rom(directory: Path) -> bool:
+    return (directory / MANIFEST_NAME).exists() or (directory / INDEX_NAME).exists()

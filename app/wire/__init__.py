@@ -1,0 +1,1 @@
+"""JSON outside, core inside: one file a dialect."""

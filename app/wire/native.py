@@ -1,0 +1,190 @@
+"""The native dialect of `POST /invocations`: diffusers' names, unknown fields refused by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.core import GenerationParams, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
+from app.errors import CartridgeError, InvalidRequest, UndecodableRequest
+from app.imaging import to_base64
+
+MAX_SEED = 2**63 - 1
+MAX_PROMPT_CHARACTERS = 200_000
+ALIASES = {
+    "uncond_prompt": "negative_prompt",
+    "rom": "model",
+    "steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+    "n": "num_images_per_prompt",
+    "inputs": "prompt",
+}
+
+
+class InvocationRequest(BaseModel):
+    """What a caller may send, after aliases. Its JSON schema is what `/info` shows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    prompt: str = Field(max_length=MAX_PROMPT_CHARACTERS)
+    negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
+    model: str = Field(default="auto", min_length=1)
+    num_inference_steps: int | None = Field(default=None, ge=1)
+    guidance_scale: float | None = Field(default=None, ge=0, le=50)
+    scheduler: str | None = None
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    seeds: list[int] | None = Field(default=None, min_length=1)
+    width: int | None = Field(default=None, ge=8)
+    height: int | None = Field(default=None, ge=8)
+    num_images_per_prompt: int = Field(default=1, ge=1)
+    preset: str = "default"
+    output_format: OutputFormat = "png"
+    output_compression: int | None = Field(default=None, ge=0, le=100)
+    timeout_s: float | None = Field(default=None, gt=0)
+    request_id: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[!-~]+$")
+
+    @field_validator("prompt")
+    @classmethod
+    def _says_something(cls, prompt: str) -> str:
+        if not prompt.strip():
+            raise ValueError("must not be empty")
+        return prompt
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_in_range(cls, seeds: list[int] | None) -> list[int] | None:
+        if seeds and not all(0 <= seed <= MAX_SEED for seed in seeds):
+            raise ValueError(f"each must be 0 to {MAX_SEED}")
+        return seeds
+
+
+def decode_json(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises UndecodableRequest; NaN and Infinity are no JSON."""
+    try:
+        content = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UndecodableRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UndecodableRequest("the body must be a JSON object")
+    return content
+
+
+def parse_request(content: dict[str, Any], request_id: str) -> GenerationRequest:
+    """A request from its JSON object. `request_id` counts where the body names none.
+
+    Raises InvalidRequest whose `param` is the field as the caller spelled it.
+    """
+    spelled = _flatten(content)
+    canonical: dict[str, Any] = {}
+    for name, value in spelled.items():
+        field = ALIASES.get(name, name)
+        if field in canonical:
+            raise InvalidRequest(f"{field!r} is given twice, under two names", param=name)
+        canonical[field] = value
+    try:
+        body = InvocationRequest.model_validate(canonical)
+    except ValidationError as error:
+        raise _first_problem(error, spelled) from error
+    if body.seed is not None and body.seeds is not None:
+        raise InvalidRequest("give either seed or seeds", param="seeds")
+    if body.seeds is not None and body.num_images_per_prompt not in (1, len(body.seeds)):
+        raise InvalidRequest(f"does not match the {len(body.seeds)} seeds", param="num_images_per_prompt")
+    return _to_core(body, request_id)
+
+
+def render_result(result: GenerationResult) -> bytes:
+    """The JSON response, encoded."""
+    content = {
+        "id": result.request_id,
+        "created": result.created,
+        "model": result.route.rom_id,
+        "images": [
+            {
+                "b64_json": to_base64(image.data),
+                "seed": image.seed,
+                "width": image.width,
+                "height": image.height,
+                "mime_type": image.mime_type,
+                "finish_reason": image.finish_reason,
+            }
+            for image in result.images
+        ],
+        "effective": asdict(result.effective),
+        "routing": {
+            "chosen": result.route.rom_id,
+            "scores": dict(result.route.scores),
+            "reason": result.route.reason,
+            "resident": result.route.resident,
+        },
+        "timings": {name: round(seconds, 6) for name, seconds in asdict(result.timings).items()},
+        "warnings": [asdict(notice) for notice in result.notices],
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def render_error(error: CartridgeError, request_id: str) -> dict[str, Any]:
+    """The one error shape of all routes."""
+    return {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "type": type(error).__name__,
+            "param": error.param,
+            "request_id": request_id,
+            "retryable": error.retryable,
+        }
+    }
+
+
+def _flatten(content: dict[str, Any]) -> dict[str, Any]:
+    """Hugging Face's `{"inputs": ..., "parameters": {...}}` as one flat object."""
+    parameters = content.get("parameters")
+    if "inputs" not in content or parameters is None:
+        return content
+    if not isinstance(parameters, dict):
+        raise InvalidRequest("must be an object", param="parameters")
+    outer = {name: value for name, value in content.items() if name != "parameters"}
+    for name in parameters.keys() & outer.keys():
+        raise InvalidRequest(f"{name!r} is given twice, inside and outside parameters", param=name)
+    return {**outer, **parameters}
+
+
+def _first_problem(error: ValidationError, spelled: dict[str, Any]) -> InvalidRequest:
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(InvocationRequest.model_fields)
+        return InvalidRequest(f"unknown field {field[:80]!r}; known: {known}", param=field[:80])
+    name = next((name for name in spelled if ALIASES.get(name, name) == field), field)
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{name}: {message}", param=name)
+
+
+def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
+    params = GenerationParams(
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
+        num_inference_steps=body.num_inference_steps,
+        guidance_scale=body.guidance_scale,
+        scheduler=body.scheduler,
+        seed=body.seed,
+        seeds=tuple(body.seeds) if body.seeds is not None else None,
+        width=body.width,
+        height=body.height,
+        num_images_per_prompt=body.num_images_per_prompt,
+        preset=body.preset,
+    )
+    return GenerationRequest(
+        request_id=body.request_id or request_id,
+        params=params,
+        model=body.model,
+        output=OutputOptions(body.output_format, body.output_compression),
+        timeout_s=body.timeout_s,
+    )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,42 @@
+"""A ROM as plain diffusers runs it: the images that Cartridge's own are measured against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+
+from evaluation.alignment import Generate
+from evaluation.preset import Preset
+
+
+def load(directory: Path, preset: Preset) -> Generate:
+    """Load the ROM in float32; the function returned generates one image a prompt, each from its own seed.
+
+    Raises OSError when the directory holds no diffusers pipeline.
+    """
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        directory,
+        safety_checker=None,
+        requires_safety_checker=False,
+        feature_extractor=None,
+        dtype=torch.float32,
+        local_files_only=True,
+    ).to("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline.set_progress_bar_config(disable=True)
+
+    def generate(prompts: list[str], seeds: list[int]) -> list[np.ndarray]:
+        output = pipeline(
+            prompts,
+            num_inference_steps=preset.num_inference_steps,
+            guidance_scale=preset.guidance_scale,
+            width=preset.width,
+            height=preset.height,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            output_type="np",
+        )
+        return list((output.images * 255).round().astype(np.uint8))
+
+    return generate

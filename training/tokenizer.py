@@ -1,0 +1,44 @@
+"""The tokenizer: CLIP's byte-pair encoding, with merges learned from captions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tokenizers import pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+from transformers import CLIPTokenizer
+
+from training.captions import random_caption
+from training.scenes import random_spec
+
+MAX_LENGTH = 40  # tokens: the longest caption takes 29, and the positions after it serve as registers
+_BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
+
+
+def train_tokenizer(captions: int, seed: int, directory: Path, merges: int = 320) -> CLIPTokenizer:
+    """Learn merges from captions of random scenes; saved in `directory/tokenizer`."""
+    rng = np.random.default_rng((seed, 2))
+    texts = [random_caption(random_spec(rng), rng).text for _ in range(captions)]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    characters = alphabet + [character + "</w>" for character in alphabet]
+    backend = _clip_tokenizer(characters, []).backend_tokenizer
+    trainer = BpeTrainer(
+        vocab_size=len(characters) + merges,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        special_tokens=[_BOS, _EOS],
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    learned = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
+    tokenizer = _clip_tokenizer(characters, learned)
+    tokenizer.save_pretrained(directory / "tokenizer")
+    return tokenizer
+
+
+def _clip_tokenizer(characters: list[str], merges: list[tuple[str, str]]) -> CLIPTokenizer:
+    tokens = [*characters, *("".join(pair) for pair in merges), _BOS, _EOS]
+    vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)

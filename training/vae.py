@@ -1,0 +1,96 @@
+"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of scenes (Rombach et al. 2022, section 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+
+from training.drawing import draw_scene
+from training.loop import Draw, LoopConfig, autocast, device, train
+from training.scenes import IMAGE_SIZE, random_spec
+
+_CROP = 64  # pixels
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    loop: LoopConfig
+    scenes: int
+    block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
+    kl_weight: float = 3e-5
+    edge_weight: float = 0.5
+    square_weight: float = 4.0
+
+
+def train_vae(config: VaeConfig, directory: Path) -> AutoencoderKL:
+    torch.manual_seed(config.loop.seed)
+    vae = new_vae(config).to(device())
+    images = _scenes(config.scenes, config.loop.seed)
+    train("vae", vae, lambda draw: _loss(vae, _crops(images, draw), draw, config), config.loop, directory)
+    vae.eval().requires_grad_(False)
+    vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
+    return vae
+
+
+def new_vae(config: VaeConfig) -> AutoencoderKL:
+    levels = len(config.block_out_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.block_out_channels,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+        sample_size=IMAGE_SIZE,
+    )
+
+
+def to_tensor(images: np.ndarray) -> torch.Tensor:
+    """uint8 [B, H, W, 3] to float in -1..1, [B, 3, H, W]."""
+    pixels = torch.from_numpy(images).to(device()).permute(0, 3, 1, 2)
+    return (pixels.float() / 127.5 - 1).contiguous()
+
+
+def _scenes(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng((seed, 1))
+    return np.stack([draw_scene(random_spec(rng), rng) for _ in range(count)])
+
+
+def _crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
+    """Crops, and every fifth time a quarter as many whole images, whose normalisation statistics differ."""
+    whole = draw.step % 5 == 4
+    size, count = (IMAGE_SIZE, draw.batch_size // 4) if whole else (_CROP, draw.batch_size)
+    chosen = draw.numpy.integers(len(images), size=count)
+    corners = draw.numpy.integers(IMAGE_SIZE - size + 1, size=(count, 2))
+    crops = [images[i, y : y + size, x : x + size] for i, (y, x) in zip(chosen, corners, strict=True)]
+    return to_tensor(np.stack(crops))
+
+
+def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
+    """Absolute and squared error of pixels, error of their differences, and a light KL to the unit Gaussian."""
+    with autocast():
+        posterior = vae.encode(pixels).latent_dist
+        decoded = vae.decode(posterior.sample(draw.torch)).sample.float()
+    mean, logvar = posterior.mean.float(), posterior.logvar.float()
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    loss: torch.Tensor = F.l1_loss(decoded, pixels) + config.square_weight * F.mse_loss(decoded, pixels)
+    loss += config.edge_weight * _edge_error(decoded, pixels) + config.kl_weight * kl
+    return loss
+
+
+def _edge_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    error = decoded - pixels
+    return (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()) / 2
+
+
+@torch.no_grad()
+def _scaling_factor(vae: AutoencoderKL, images: np.ndarray) -> float:
+    """1 / standard deviation of the latents, so that diffusion sees unit variance."""
+    latents = torch.cat([vae.encode(to_tensor(part)).latent_dist.mean for part in np.array_split(images, 8)])
+    return round(1 / float(latents.std()), 5)
