@@ -20,11 +20,13 @@ _CROP = 64  # pixels
 @dataclass(frozen=True)
 class VaeConfig:
     loop: LoopConfig
+    decoder_loop: LoopConfig  # afterwards, the decoder alone
     scenes: int
     block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
     kl_weight: float = 3e-5
     edge_weight: float = 0.5
     square_weight: float = 4.0
+    latent_noise: float = 0.06  # of the latents' standard deviation, while the decoder trains alone
 
 
 def train_vae(config: VaeConfig, directory: Path) -> AutoencoderKL:
@@ -35,6 +37,24 @@ def train_vae(config: VaeConfig, directory: Path) -> AutoencoderKL:
     vae.eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
     return vae
+
+
+def refine_decoder(config: VaeConfig, vae: AutoencoderKL, directory: Path) -> AutoencoderKL:
+    """Sharpen the decoder, and make it forgive small errors of the denoiser. Latents stay what they are."""
+    images = _scenes(config.scenes, config.loop.seed)
+    vae.decoder.requires_grad_(True)
+
+    def loss(draw: Draw) -> torch.Tensor:
+        pixels = _crops(images, draw)
+        with torch.no_grad(), autocast():
+            latents = vae.encode(pixels).latent_dist.mean.float()
+        noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
+        with autocast():
+            decoded = vae.decode(latents + noise * config.latent_noise / vae.config.scaling_factor).sample.float()
+        return _reconstruction_error(decoded, pixels, config)
+
+    train("decoder", vae, loss, config.decoder_loop, directory)
+    return vae.eval().requires_grad_(False)
 
 
 def new_vae(config: VaeConfig) -> AutoencoderKL:
@@ -79,9 +99,12 @@ def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfi
         decoded = vae.decode(posterior.sample(draw.torch)).sample.float()
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    loss: torch.Tensor = F.l1_loss(decoded, pixels) + config.square_weight * F.mse_loss(decoded, pixels)
-    loss += config.edge_weight * _edge_error(decoded, pixels) + config.kl_weight * kl
-    return loss
+    return _reconstruction_error(decoded, pixels, config) + config.kl_weight * kl
+
+
+def _reconstruction_error(decoded: torch.Tensor, pixels: torch.Tensor, config: VaeConfig) -> torch.Tensor:
+    error: torch.Tensor = F.l1_loss(decoded, pixels) + config.square_weight * F.mse_loss(decoded, pixels)
+    return error + config.edge_weight * _edge_error(decoded, pixels)
 
 
 def _edge_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:

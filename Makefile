@@ -1,0 +1,66 @@
+# The one door. `make help` lists what is behind it.
+PYTHON ?= python3.11
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+ROM ?= shapes
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install nginx run demo test check format train eval bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## set up .venv with all dependencies and the cartridge command
+
+# torch goes first and alone: where it is present already, the other packages do not ask for another build of it.
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
+	@echo "setting up $(VENV) (some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+nginx:  # install nginx where it is missing and we may
+	@command -v nginx >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing nginx"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; \
+	  else echo "nginx is missing and cannot be installed here"; fi; }
+
+run: install nginx  ## serve on port 8080 until Ctrl-C
+	@$(BIN)/python serve
+
+demo: install nginx  ## start the service, ask it for eight images through boto3, save them, stop it
+	@$(BIN)/python -m deploy.demo
+
+test: install nginx  ## run the tests
+	@$(BIN)/python -m pytest
+
+check: install  ## lint, format, types, import rules, documents
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest tests/docs
+
+format: install  ## write the code in the project's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+train: install  ## train a ROM from nothing: make train ROM=shapes (hours on a CPU; resumes)
+	@$(BIN)/python -m training $(ROM)
+
+eval: install  ## judge a ROM on prompts it has never seen: make eval ROM=shapes
+	@$(BIN)/python -m evaluation model_store/$(ROM)
+
+bench: install  ## measure our overhead against plain diffusers
+	@$(BIN)/python -m benchmarks.overhead model_store/$(ROM)
+
+clean:  ## remove what was built
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Taking Cartridge to SageMaker, and trying it as SageMaker's clients do."""

@@ -1,0 +1,92 @@
+"""A trained model as a ROM: diffusers' directory in half precision, its manifest with digests, curves and samples."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import matplotlib
+import torch
+import yaml
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from app.roms.manifest import MANIFEST_NAME, RomFile, RomManifest
+from app.roms.weights import sha256_of
+from evaluation.sheet import contact_sheet
+
+matplotlib.use("Agg")
+
+_MODEL_SUFFIXES = {".json", ".txt", ".safetensors"}
+_SAMPLE_SEED = 7
+
+
+def build_pipeline(
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    unet: UNet2DConditionModel,
+    scheduler: DDIMScheduler,
+) -> StableDiffusionPipeline:
+    return StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directory: Path) -> None:
+    """Write the ROM to `directory`, which appears whole or not at all."""
+    partial = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(partial, safe_serialization=True)
+    files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
+    listed = tuple(
+        RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
+        for path in files
+    )
+    content = manifest.model_copy(update={"files": listed}).model_dump(mode="json", exclude_defaults=True)
+    (partial / MANIFEST_NAME).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.rename(directory)
+
+
+def save_samples(pipeline: StableDiffusionPipeline, manifest: RomManifest, prompts: list[str], path: Path) -> None:
+    """A contact sheet of `prompts` by the default preset."""
+    preset = manifest.presets["default"]
+    pipeline.set_progress_bar_config(disable=True)
+    images: list[Image.Image] = []
+    for prompt in prompts:
+        made = pipeline(
+            prompt,
+            num_inference_steps=preset.num_inference_steps,
+            guidance_scale=preset.guidance_scale,
+            width=preset.width,
+            height=preset.height,
+            generator=torch.Generator("cpu").manual_seed(_SAMPLE_SEED),
+        )
+        images += made.images
+    contact_sheet(images, prompts).save(path)
+
+
+def plot_losses(curves: dict[str, Path], path: Path) -> None:
+    """One panel a stage, from the CSV files that the loop leaves."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(curves), figsize=(4 * len(curves), 3), squeeze=False)
+    for axis, (name, file) in zip(axes[0], curves.items(), strict=True):
+        with file.open(newline="") as rows:
+            points = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(rows)]
+        axis.plot([step for step, _ in points], [loss for _, loss in points], linewidth=1)
+        axis.set(title=name, xlabel="step", yscale="log")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
