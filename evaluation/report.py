@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
+from app.roms.manifest import Preset
 from evaluation.alignment import PARTS, AlignmentReport
-from evaluation.preset import Preset
 from evaluation.sheet import contact_sheet
+
+_SHEET_IMAGES = 32
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class RomReport:
         """Everything but the pixels, ready for JSON."""
         return {
             "rom": self.rom,
-            "preset": asdict(self.preset),
+            "preset": self.preset.model_dump(),
             "duration_s": round(self.duration_s, 1),
             "rates": self.alignment.rates(),
             "images": {
@@ -57,4 +61,12 @@ class RomReport:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "report.md").write_text(self.table(), encoding="utf-8")
         (directory / "report.json").write_text(json.dumps(self.document(), indent=2) + "\n", encoding="utf-8")
-        contact_sheet(self.alignment).save(directory / "sheet.png")
+        self._sheet().save(directory / "sheet.png")
+
+    def _sheet(self) -> Image.Image:
+        """The first images of every set, 32 in all."""
+        share = _SHEET_IMAGES // max(1, len(self.alignment.sets))
+        chosen = [item for part in self.alignment.sets for item in part.images[:share]]
+        wrong = [index for index, item in enumerate(chosen) if not item.verdict.all_right]
+        images = [Image.fromarray(item.image) for item in chosen]
+        return contact_sheet(images, [item.prompt.text for item in chosen], wrong)

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
+from app.roms.manifest import Preset
 from evaluation.alignment import Generate
-from evaluation.preset import Preset
+from training.scenes import IMAGE_SIZE
 
 
 def load(directory: Path, preset: Preset) -> Generate:
@@ -32,8 +33,8 @@ def load(directory: Path, preset: Preset) -> Generate:
             prompts,
             num_inference_steps=preset.num_inference_steps,
             guidance_scale=preset.guidance_scale,
-            width=preset.width,
-            height=preset.height,
+            width=preset.width or IMAGE_SIZE,
+            height=preset.height or IMAGE_SIZE,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             output_type="np",
         )

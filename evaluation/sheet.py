@@ -1,39 +1,33 @@
-"""A contact sheet: images with their prompts underneath, and a red frame around those judged wrong."""
+"""A contact sheet: images with their captions underneath, and a red frame around those judged wrong."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation.alignment import AlignmentReport, JudgedImage
-from training.scenes import IMAGE_SIZE
-
-_COLUMNS, _IMAGES = 8, 32
+_COLUMNS = 8
 _FRAME, _GAP, _TEXT_HEIGHT, _FONT_SIZE, _LINE_CHARACTERS, _LINES = 4, 8, 68, 10, 27, 5  # pixels, characters
 _PAPER, _INK, _WRONG = (235, 235, 235), (20, 20, 20), (220, 0, 0)
 
 
-def contact_sheet(report: AlignmentReport) -> Image.Image:
-    """The first images of every set, 32 in all, eight a row."""
-    share = _IMAGES // max(1, len(report.sets))
-    chosen = [item for part in report.sets for item in part.images[:share]]
-    cell_width, cell_height = IMAGE_SIZE + 2 * _FRAME + _GAP, IMAGE_SIZE + 2 * _FRAME + _TEXT_HEIGHT
-    rows = -(-len(chosen) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
+def contact_sheet(
+    images: Sequence[Image.Image], captions: Sequence[str], wrong: Collection[int] = (), columns: int = _COLUMNS
+) -> Image.Image:
+    """Images of one size, `columns` a row; `wrong` holds the indices that get a frame."""
+    width, height = images[0].size
+    cell_width, cell_height = width + 2 * _FRAME + _GAP, height + 2 * _FRAME + _TEXT_HEIGHT
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for index, item in enumerate(chosen):
-        row, column = divmod(index, _COLUMNS)
-        _paste(sheet, draw, item, (_GAP + column * cell_width, _GAP + row * cell_height))
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(index, columns)
+        x, y = _GAP + column * cell_width, _GAP + row * cell_height
+        right, bottom = x + width + 2 * _FRAME, y + height + 2 * _FRAME
+        if index in wrong:
+            draw.rectangle((x, y, right - 1, bottom - 1), fill=_WRONG)
+        sheet.paste(image, (x + _FRAME, y + _FRAME))
+        lines = textwrap.wrap(caption, _LINE_CHARACTERS)[:_LINES]
+        draw.multiline_text((x, bottom + 1), "\n".join(lines), _INK, ImageFont.load_default(_FONT_SIZE), spacing=2)
     return sheet
-
-
-def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, item: JudgedImage, corner: Sequence[int]) -> None:
-    x, y = corner
-    side = IMAGE_SIZE + 2 * _FRAME
-    if not item.verdict.all_right:
-        draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_WRONG)
-    sheet.paste(Image.fromarray(item.image), (x + _FRAME, y + _FRAME))
-    lines = textwrap.wrap(item.prompt.text, _LINE_CHARACTERS)[:_LINES]
-    draw.multiline_text((x, y + side + 1), "\n".join(lines), _INK, ImageFont.load_default(_FONT_SIZE), spacing=2)

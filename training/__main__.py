@@ -57,7 +57,9 @@ def make_rom(recipe: Recipe, work: Path, store: Path) -> None:
     directory = store / recipe.manifest.id
     store.mkdir(parents=True, exist_ok=True)
     save_samples(pipeline, recipe.manifest, list(_SAMPLES), work / "samples.png")
-    plot_losses({name: work / f"{name}.csv" for name in ("text_encoder", "vae", "decoder", "diffusion")}, work / "loss.png")
+    plot_losses(
+        {name: work / f"{name}.csv" for name in ("text_encoder", "vae", "decoder", "diffusion")}, work / "loss.png"
+    )
     export_rom(pipeline, recipe.manifest, directory)
     print(f"{directory} is written; curves and samples are in {work}")
 

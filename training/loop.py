@@ -103,7 +103,7 @@ def _rate(step: int, config: LoopConfig) -> float:
 
 
 def _draw(config: LoopConfig, step: int) -> Draw:
-    rng = np.random.default_rng((config.seed, step))
+    rng = np.random.default_rng((config.seed, 1000, step))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     return Draw(step, config.batch_size, rng, generator)
 

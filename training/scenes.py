@@ -100,7 +100,7 @@ def random_spec(rng: np.random.Generator, kinds: tuple[float, float, float] = (0
 
 
 def place(spec: SceneSpec, rng: np.random.Generator) -> list[Placement]:
-    """Positions, radii and small rotations for what `spec` shows. Objects never overlap."""
+    """Positions, radii and small rotations for what `spec` shows."""
     placements = []
     for item, (x, y, jitter) in zip(_repeated(spec), _slots(spec), strict=True):
         number = len(spec.objects) * spec.count

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.roms.manifest import Preset
 from evaluation.alignment import evaluate
-from evaluation.preset import Preset, read_preset
 from evaluation.prompts import EvaluationPrompt, prompt_sets
 from evaluation.report import RomReport
 from training.drawing import draw_scene
@@ -75,11 +75,3 @@ def test_the_report_is_written(tmp_path: Path) -> None:
     with Image.open(tmp_path / "out" / "sheet.png") as sheet:
         colours = {colour for _, colour in sheet.getcolors(1 << 20) or []}
     assert (220, 0, 0) in colours
-
-
-def test_presets_come_from_the_manifest(tmp_path: Path) -> None:
-    assert read_preset(tmp_path) == Preset()
-    (tmp_path / "rom.yaml").write_text(
-        "id: shapes\npresets:\n  default: {guidance_scale: 3.5, num_inference_steps: 12}\n"
-    )
-    assert read_preset(tmp_path) == Preset(num_inference_steps=12, guidance_scale=3.5)
