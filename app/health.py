@@ -28,5 +28,5 @@ class HealthMonitor:
 
     def become(self, health: Health, reason: str) -> None:
         with self._lock:
-            if self._health is not Health.DRAINING:
+            if self._health is Health.STARTING or health is Health.DRAINING:
                 self._health, self._reason = health, reason

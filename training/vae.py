@@ -98,18 +98,20 @@ def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfi
         posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(draw.torch)).sample.float()
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
-    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    kl: torch.Tensor = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     return _reconstruction_error(decoded, pixels, config) + config.kl_weight * kl
 
 
 def _reconstruction_error(decoded: torch.Tensor, pixels: torch.Tensor, config: VaeConfig) -> torch.Tensor:
     error: torch.Tensor = F.l1_loss(decoded, pixels) + config.square_weight * F.mse_loss(decoded, pixels)
-    return error + config.edge_weight * _edge_error(decoded, pixels)
+    error += config.edge_weight * _edge_error(decoded, pixels)
+    return error
 
 
 def _edge_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     error = decoded - pixels
-    return (error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()) / 2
+    differences: torch.Tensor = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    return differences / 2
 
 
 @torch.no_grad()

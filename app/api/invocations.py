@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from app.api.service import Service
-from app.core import MIME_TYPES, GenerationRequest, GenerationResult, OutputOptions
+from app.core import MIME_TYPES, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
 from app.errors import CartridgeError, InvalidRequest, RequestTooLarge
 from app.logs import log_event
 from app.wire.native import decode_json, parse_request, render_result
@@ -69,9 +69,10 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
 
 def _parse(body: bytes, request: Request) -> GenerationRequest:
     content = apply_headers(decode_json(body), request.headers)
-    if (wanted := _wanted_image(request)) is not None:
-        content = _one_image(content, wanted.format)
-    return parse_request(content, request.state.request_id)
+    generation = parse_request(content, request.state.request_id)
+    if (wanted := _wanted_image(request)) is None:
+        return generation
+    return _one_image(generation, wanted.format)
 
 
 def _wanted_image(request: Request) -> OutputOptions | None:
@@ -80,11 +81,11 @@ def _wanted_image(request: Request) -> OutputOptions | None:
     return OutputOptions(MIME_TYPES[first]) if first in MIME_TYPES else None
 
 
-def _one_image(content: dict[str, Any], output_format: str) -> dict[str, Any]:
-    count = content.get("n", content.get("num_images_per_prompt", 1))
-    if count != 1 or len(content.get("seeds") or [0]) != 1:
+def _one_image(generation: GenerationRequest, output_format: OutputFormat) -> GenerationRequest:
+    params = generation.params
+    if params.num_images_per_prompt != 1 or len(params.seeds or (0,)) != 1:
         raise InvalidRequest("Accept asks for the bytes of one image", param="num_images_per_prompt")
-    return {**content, "output_format": output_format}
+    return replace(generation, output=replace(generation.output, format=output_format))
 
 
 def _generate(service: Service, generation: GenerationRequest, request: Request) -> tuple[GenerationResult, Response]:

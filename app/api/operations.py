@@ -18,7 +18,8 @@ from app.wire.native import InvocationRequest
 router = APIRouter()
 
 
-@router.api_route("/ping", methods=["GET", "POST"])
+@router.get("/ping")
+@router.post("/ping", include_in_schema=False)
 async def ping(request: Request) -> JSONResponse:
     """200 when requests can be served; 503 with the reason until then. Reads one value, whatever the load."""
     health, reason = _service(request).health.read()

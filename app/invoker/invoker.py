@@ -93,7 +93,7 @@ class Invoker:
         timings = Timings()
         with self._leased(rom, timeout_s) as backend:
             timings.load_s = time.monotonic() - arrived
-            params, notices = resolve(request.params, rom.manifest, _defaults_of(backend))
+            params, notices = resolve(request.params, rom.manifest, defaults_of(backend))
             remaining_s = timeout_s - timings.load_s
             state = self._engine.result().submit(request.request_id, rom.id, params, backend, remaining_s)
             try:
@@ -125,7 +125,8 @@ class Invoker:
             raise RomUnavailable(f"ROM {rom.id!r} is out of service: {error.message}", param="model") from error
 
 
-def _defaults_of(backend: Backend) -> ModelDefaults:
+def defaults_of(backend: Backend) -> ModelDefaults:
+    """What `resolve` needs to know of a loaded model."""
     info = backend.info
     return ModelDefaults(
         size=info.default_size,

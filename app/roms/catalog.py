@@ -90,7 +90,7 @@ def verify_digests(rom: Rom) -> None:
 def _check_components(directory: Path) -> None:
     """Each component of model_index.json needs its folder, and each model its config and weights."""
     for name, entry in read_json(directory / INDEX_NAME).items():
-        if name.startswith("_") or not isinstance(entry, list) or entry[0] is None:
+        if name.startswith("_") or not isinstance(entry, list) or entry[:1] in ([], [None]):
             continue
         folder = directory / name
         if not folder.is_dir():

@@ -89,7 +89,7 @@ def read_manifest(directory: Path) -> RomManifest:
         return _default_manifest(directory)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a date of month 13
         raise ManifestError(f"{MANIFEST_NAME} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ManifestError(f"{MANIFEST_NAME} must hold a mapping")
@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """One JSON object. Raises ManifestError naming the file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ManifestError(f"{path.name} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ManifestError(f"{path.name} must hold an object")

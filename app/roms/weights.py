@@ -27,9 +27,9 @@ def count_parameters(path: Path) -> int:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(8)
+            head, first = file.read(8), file.read(1)
             size = path.stat().st_size
-            if head.startswith(_PICKLE_SIGNS):
+            if head.startswith(_PICKLE_SIGNS) and first != b"{":  # a header may be 0x0280 bytes long
                 raise ManifestError(
                     f"{path.name} is a pickle, which can run code when opened; convert it on a machine you trust with"
                     " safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')"
@@ -37,7 +37,7 @@ def count_parameters(path: Path) -> int:
             header_bytes = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
             if not 2 <= header_bytes <= min(_MAX_HEADER_BYTES, size):
                 raise ManifestError(f"{path.name} is not a safetensors file, or is cut short")
-            header = json.loads(file.read(header_bytes))
+            header = json.loads(first + file.read(header_bytes - 1))
             tensors = [entry for name, entry in header.items() if name != "__metadata__"]
             end = 8 + header_bytes + max((entry["data_offsets"][1] for entry in tensors), default=0)
             if size != end:
@@ -45,7 +45,7 @@ def count_parameters(path: Path) -> int:
             return sum(math.prod(entry["shape"]) for entry in tensors)
     except OSError as error:
         raise ManifestError(f"{path.name} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(f"{path.name} has no valid safetensors header") from error
 
 

@@ -65,6 +65,7 @@ def decode_json(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises UndecodableRequest; NaN and Infinity are no JSON."""
     try:
         content = json.loads(body, parse_constant=_refuse_constant)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair could not be sent back
     except (ValueError, RecursionError) as error:
         raise UndecodableRequest(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):

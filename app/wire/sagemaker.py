@@ -23,9 +23,11 @@ def apply_headers(content: dict[str, Any], headers: Mapping[str, str]) -> dict[s
         added["model"] = target
     if inference_id := headers.get(INFERENCE_ID):
         added["request_id"] = inference_id
-    if "rom" in content:
+    inner = content.get("parameters")
+    given = content.keys() | (inner.keys() if isinstance(inner, dict) else set())
+    if "rom" in given:
         added.pop("model", None)
-    return {**added, **content}
+    return {**{name: value for name, value in added.items() if name not in given}, **content}
 
 
 def _custom_attributes(text: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Ratios against plain diffusers and peers, measured in one run."""

@@ -1,0 +1,96 @@
+"""Documents that cannot rot: what the code offers is documented, and what documents point to exists."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from app import errors
+from app.api import problems
+from app.api.app import create_app
+from app.core import SCHEDULERS
+from app.metrics import Metrics
+from app.roms.manifest import RomManifest
+from app.settings import PREFIX, Settings
+from app.wire.native import ALIASES, InvocationRequest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCUMENTS = sorted(
+    path for path in ROOT.rglob("*.md") if not {".venv", "build", "node_modules"} & set(path.relative_to(ROOT).parts)
+)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented_with_its_default(name: str) -> None:
+    row = next((line for line in read("docs/operations.md").splitlines() if f"`{PREFIX}{name.upper()}`" in line), "")
+    assert row, f"{PREFIX}{name.upper()} has no row in docs/operations.md"
+    default = Settings.model_fields[name].default
+    shown = ",".join(default) if isinstance(default, tuple) else str(default).lower()
+    if default is not None:
+        assert f"`{shown.removesuffix('.0')}`" in row.lower(), f"{name}: the default {shown} is not in its row"
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {"CARTRIDGE_URL"}
+    for document in DOCUMENTS:
+        named = set(re.findall(r"CARTRIDGE_[A-Z_]+", document.read_text(encoding="utf-8")))
+        assert named <= known, f"{document.name} names {named - known}"
+
+
+def error_classes() -> list[type[errors.CartridgeError]]:
+    found = [*vars(errors).values(), *vars(problems).values()]
+    return [item for item in found if inspect.isclass(item) and issubclass(item, errors.CartridgeError)]
+
+
+@pytest.mark.parametrize("error", error_classes(), ids=lambda error: error.__name__)
+def test_every_error_code_is_documented(error: type[errors.CartridgeError]) -> None:
+    assert f"`{error.code}`" in read("docs/api.md")
+
+
+@pytest.mark.parametrize("name", [*InvocationRequest.model_fields, *ALIASES])
+def test_every_request_field_and_alias_is_documented(name: str) -> None:
+    assert f"`{name}`" in read("docs/api.md")
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_is_documented(scheduler: str) -> None:
+    assert f"`{scheduler}`" in read("docs/roms.md")
+    assert f"`{scheduler}`" in read("docs/api.md")
+
+
+@pytest.mark.parametrize("name", RomManifest.model_fields)
+def test_every_manifest_field_is_documented(name: str) -> None:
+    assert f"`{name}`" in read("docs/roms.md")
+
+
+def test_every_metric_is_documented() -> None:
+    names = set(re.findall(r"^# TYPE (\w+)", Metrics().render().decode(), flags=re.MULTILINE))
+    shown = read("docs/operations.md")
+    assert {name for name in names if not name.endswith("_created")} <= set(re.findall(r"`(cartridge_\w+)`", shown))
+
+
+def test_nginx_and_the_api_know_the_same_routes() -> None:
+    offered = set(create_app(nullcontext).openapi()["paths"])  # type: ignore[arg-type]
+    passed_on = set(re.findall(r"location = (/\w+)", read("nginx.conf")))
+    assert passed_on == offered
+
+
+def test_every_target_is_in_the_readme() -> None:
+    targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), flags=re.MULTILINE)
+    readme = read("README.md")
+    assert [target for target in targets if f"`make {target}" not in readme] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    local = [link for link in links if not link.startswith(("http://", "https://"))]
+    assert [link for link in local if not (document.parent / link).exists()] == []
