@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.api.service import Service, ServiceOptions
 from app.core import Health
 from app.errors import CartridgeError, ManifestError
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker, InvokerLimits
+from app.invoker.service import Service, ServiceOptions
 from app.logs import log_event
 from app.metrics import Metrics
 from app.model_cache import ModelCache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 
@@ -47,10 +46,6 @@ def encode_within(images: list[Pixels], options: OutputOptions, max_bytes: int) 
     raise RequestTooLarge(
         f"{len(images)} images do not fit a response of this service in any format", param="num_images_per_prompt"
     )
-
-
-def to_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _save_arguments(options: OutputOptions) -> dict[str, int]:

@@ -73,16 +73,7 @@ def train(name: str, model: nn.Module, loss_of: LossFunction, config: LoopConfig
     saved_at, recent = time.monotonic(), 0.0
     with tqdm(total=config.steps, initial=start, desc=name, unit="it", dynamic_ncols=True) as progress:
         for step in range(start, config.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * _rate(step, config)
-            loss = loss_of(_draw(config, step))
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if average is not None:
-                _update(average, model, min(config.ema_decay, (1 + step) / (10 + step)))
-            recent += float(loss.detach())
+            recent += _take_step(step, model, average, optimizer, loss_of, config)
             if (step + 1) % _LOG_EVERY_STEPS == 0:
                 history.append((step + 1, recent / _LOG_EVERY_STEPS))
                 progress.set_postfix(loss=f"{recent / _LOG_EVERY_STEPS:.4f}", refresh=False)
@@ -93,6 +84,26 @@ def train(name: str, model: nn.Module, loss_of: LossFunction, config: LoopConfig
                 saved_at = time.monotonic()
     _write_curve(directory / f"{name}.csv", history)
     return average if average is not None else model
+
+
+def _take_step(
+    step: int,
+    model: nn.Module,
+    average: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+    loss_of: LossFunction,
+    config: LoopConfig,
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * _rate(step, config)
+    loss = loss_of(_draw(config, step))
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    if average is not None:
+        _update(average, model, min(config.ema_decay, (1 + step) / (10 + step)))
+    return float(loss.detach())
 
 
 def _rate(step: int, config: LoopConfig) -> float:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
 from app.api import invocations, operations, problems
-from app.api.service import Service
+from app.invoker.service import Service
 
 
 def create_app(running: Callable[[], AbstractContextManager[Service]]) -> FastAPI:

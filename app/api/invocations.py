@@ -9,9 +9,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.service import Service
 from app.core import MIME_TYPES, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
 from app.errors import CartridgeError, InvalidRequest, RequestTooLarge
+from app.invoker.service import Service
 from app.logs import log_event
 from app.wire.native import decode_json, parse_request, render_result
 from app.wire.sagemaker import apply_headers

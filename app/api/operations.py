@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 
 from app import __version__
 from app.api.problems import NotFound
-from app.api.service import Service
 from app.core import SCHEDULERS, Health
+from app.invoker.service import Service
 from app.roms.catalog import Rom
 from app.wire.native import InvocationRequest
 

@@ -38,6 +38,8 @@ class NoiseSchedule:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
         """Raises ManifestError for a value that no function here knows."""
+        if config.get("trained_betas") is not None:
+            raise ManifestError("scheduler_config.json: trained_betas is not supported; give beta_schedule")
         allowed = {
             "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
             "prediction_type": ("epsilon", "v_prediction", "sample"),

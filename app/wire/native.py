@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.core import GenerationParams, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
 from app.errors import CartridgeError, InvalidRequest, UndecodableRequest
-from app.imaging import to_base64
 
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 200_000
@@ -104,7 +104,7 @@ def render_result(result: GenerationResult) -> bytes:
         "model": result.route.rom_id,
         "images": [
             {
-                "b64_json": to_base64(image.data),
+                "b64_json": base64.b64encode(image.data).decode("ascii"),
                 "seed": image.seed,
                 "width": image.width,
                 "height": image.height,

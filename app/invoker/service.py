@@ -1,4 +1,4 @@
-"""What the routes need: a running service, handed over by the composition root."""
+"""A running service, as the composition root hands it to those who expose it."""
 
 from __future__ import annotations
 

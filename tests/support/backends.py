@@ -1,0 +1,99 @@
+"""Backends for tests: each implements the `Backend` protocol by itself, or around another that does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from app.backends.base import Backend, Conditioning
+from app.backends.fake import FakeBackend
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one call of `predict` was given."""
+
+    latents: torch.Tensor  # [B, C, h, w]
+    timestep: torch.Tensor  # [B]
+    prompt_embeds: torch.Tensor  # [B, L, D]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+class WatchedBackend:
+    """Another backend, whose forwards are written down."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.info = inner.info
+        self.forwards: list[Forward] = []
+        self._inner = inner
+
+    def encode_prompt(self, prompt: str) -> Conditioning:
+        return self._inner.encode_prompt(prompt)
+
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        self.forwards.append(Forward(latents.clone(), timestep.clone(), prompt_embeds.clone()))
+        return self._inner.predict(latents, timestep, prompt_embeds)
+
+    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+        return self._inner.decode(latents)
+
+    def unload(self) -> None:
+        self._inner.unload()
+
+
+class TroubledBackend(FakeBackend):
+    """Fails where a prompt says so."""
+
+    UNENCODABLE = "a prompt that cannot be encoded"
+    UNPREDICTABLE = "a prompt that breaks the forward"
+
+    def encode_prompt(self, prompt: str) -> Conditioning:
+        if prompt == self.UNENCODABLE:
+            raise RuntimeError("this prompt has no meaning")
+        return super().encode_prompt(prompt)
+
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        broken = super().encode_prompt(self.UNPREDICTABLE).prompt_embeds
+        if any(torch.equal(embeds, broken) for embeds in prompt_embeds):
+            raise RuntimeError("the device ran out of memory")
+        return super().predict(latents, timestep, prompt_embeds)
+
+
+class UndecodableBackend(FakeBackend):
+    """Denoises, and then makes no picture of it."""
+
+    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+        raise RuntimeError("the autoencoder gave up")
+
+
+class GatedBackend(FakeBackend):
+    """Stops in the middle of its first forward until the test opens the gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        self.entered.set()
+        assert self.gate.wait(30), "the test never opened the gate"
+        return super().predict(latents, timestep, prompt_embeds)
+
+
+class UnloadedBackend(FakeBackend):
+    """Tells when it is unloaded."""
+
+    def __init__(self, on_unload: Callable[[], None], nbytes: int) -> None:
+        super().__init__()
+        self.info = sized(self.info, nbytes)
+        self._on_unload = on_unload
+
+    def unload(self) -> None:
+        self._on_unload()
