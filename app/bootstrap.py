@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.backends.base import Backend
     from app.engine.engine import Engine
 
-_DRAIN_TIMEOUT_S = 25.0  # the platform kills 30 s after asking
+_DRAIN_TIMEOUT_S = 22.0  # the platform kills 30 s after asking
 _BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 4}
 _RESPONSE_OVERHEAD_BYTES = 16 * 1024  # what a response holds besides images
 _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
@@ -47,15 +47,8 @@ def running(settings: Settings) -> Iterator[Service]:
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
         set_up = partial(_set_up, settings, catalog, cache, engine, health, metrics)
         threading.Thread(target=set_up, name="set-up", daemon=True).start()
-        stack.callback(_stop, health, invoker, engine)
+        stack.callback(invoker.drain, _DRAIN_TIMEOUT_S)
         yield Service(invoker, health, metrics, workers, options)
-
-
-def _stop(health: HealthMonitor, invoker: Invoker, engine: Future[Engine]) -> None:
-    health.become(Health.DRAINING, "the service is stopping")
-    invoker.wait_until_idle(_DRAIN_TIMEOUT_S)
-    if engine.done() and engine.exception() is None:
-        engine.result().close()
 
 
 def _set_up(

@@ -1,18 +1,22 @@
-"""Pixels to bytes: PNG, JPEG and WebP, within the size that a response may have."""
+"""Pixels to bytes and back: PNG, JPEG and WebP, base64, within limits that are checked before anything is decoded."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.core import Notice, OutputOptions
-from app.errors import RequestTooLarge
+from app.errors import InvalidRequest, RequestTooLarge
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
+_FORMATS = ("PNG", "JPEG", "WEBP")
 _PNG_COMPRESSION = 3  # zlib level; higher ones cost far more time than they save bytes
 _DEFAULT_QUALITY = 90
 _SMALLER = (OutputOptions("webp", 90), OutputOptions("jpeg", 85), OutputOptions("jpeg", 60))  # tried in this order
@@ -23,6 +27,31 @@ class EncodedImages:
     data: tuple[bytes, ...]
     mime_type: str
     notices: tuple[Notice, ...] = ()
+
+
+def decode_image(text: str, param: str, max_bytes: int, max_pixels: int) -> Pixels:
+    """An image from base64 or a data URL, upright. `param` is the field it came in.
+
+    Raises InvalidRequest, or RequestTooLarge before decoding when text or header say that a limit is exceeded.
+    """
+    encoded = text.partition(",")[2] if text.startswith("data:") else text
+    if len(encoded) * 3 // 4 > max_bytes:
+        raise RequestTooLarge(f"the image is above the limit of {max_bytes} bytes", param=param)
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("is not base64, nor a data URL", param=param) from error
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours, and lower
+            if image.width * image.height > max_pixels:
+                detail = f"{image.width}x{image.height} is above the limit of {max_pixels} pixels"
+                raise RequestTooLarge(detail, param=param)
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise RequestTooLarge(f"the image is above the limit of {max_pixels} pixels", param=param) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InvalidRequest(f"is not a whole image in {', '.join(_FORMATS)}", param=param) from error
 
 
 def encode_image(pixels: Pixels, options: OutputOptions) -> bytes:

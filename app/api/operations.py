@@ -62,9 +62,8 @@ async def drain(request: Request) -> JSONResponse:
     if request.client is not None and request.client.host:
         raise NotFound("POST /drain: Not Found")
     service = _service(request)
-    service.health.become(Health.DRAINING, "the service is stopping")
-    idle = await asyncio.to_thread(service.invoker.wait_until_idle, service.options.drain_timeout_s)
-    return JSONResponse({"drained": idle})
+    drained = await asyncio.to_thread(service.invoker.drain, service.options.drain_timeout_s)
+    return JSONResponse({"drained": drained})
 
 
 def _service(request: Request) -> Service:

@@ -17,7 +17,7 @@ from types import FrameType
 
 import httpx
 
-_DRAIN_TIMEOUT_S = 26.0  # the app itself drains in 25
+_DRAIN_TIMEOUT_S = 26.0  # the app itself gives requests 22
 _STOP_TIMEOUT_S = 3.0
 _GUNICORN_TIMEOUT_S = 65
 

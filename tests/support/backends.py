@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +92,7 @@ class UnloadedBackend(FakeBackend):
 
     def __init__(self, on_unload: Callable[[], None], nbytes: int) -> None:
         super().__init__()
-        self.info = sized(self.info, nbytes)
+        self.info = replace(self.info, nbytes=nbytes)
         self._on_unload = on_unload
 
     def unload(self) -> None:

@@ -1,0 +1,79 @@
+"""An engine driven by hand: no thread, and a clock that stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from app.backends.base import Backend
+from app.core import ResolvedParams
+from app.engine.engine import Engine
+from app.engine.state import RequestState
+from tests.support.clock import FakeClock
+
+
+@dataclass
+class StepLog:
+    """A StepObserver that writes down who was in every forward."""
+
+    rom_ids: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+    def observe_step(self, rom_id: str, rows: int, seconds: float) -> None:
+        self.rom_ids.append(rom_id)
+        self.rows.append(rows)
+
+
+class Bench:
+    def __init__(self, max_batch_size: int = 8) -> None:
+        self.clock = FakeClock()
+        self.log = StepLog()
+        self.engine = Engine(max_batch_size, self.log, self.clock)
+        self.states: list[RequestState] = []
+
+    def submit(self, backend: Backend, *, rom_id: str = "rom", timeout_s: float = 60.0, **asked: Any) -> RequestState:
+        state = self.engine.submit(f"r{len(self.states)}", rom_id, make_params(**asked), backend, timeout_s)
+        self.states.append(state)
+        return state
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.engine.tick()
+
+    def run(self) -> None:
+        """Tick until every request has its answer."""
+        for _ in range(2000):
+            if all(state.future.done() for state in self.states):
+                return
+            self.tick()
+        raise AssertionError("requests are left without an answer")
+
+
+def make_params(**changes: Any) -> ResolvedParams:
+    defaults: dict[str, Any] = {
+        "prompt": "a lighthouse",
+        "negative_prompt": "",
+        "num_inference_steps": 4,
+        "guidance_scale": 1.0,
+        "scheduler": "ddim",
+        "seeds": (7,),
+        "width": 16,
+        "height": 16,
+        "preset": "default",
+    }
+    return ResolvedParams(**(defaults | changes))
+
+
+def alone(backend: Backend, **asked: Any) -> RequestState:
+    """A finished request that never had company."""
+    bench = Bench()
+    state = bench.submit(backend, **asked)
+    bench.run()
+    return state
+
+
+def latents_of(state: RequestState) -> torch.Tensor:
+    """[B, C, h, w]"""
+    return torch.stack([row.latents for row in state.rows])
