@@ -65,7 +65,6 @@ class GenerationRequest:
     model: str = "auto"
     output: OutputOptions = field(default_factory=OutputOptions)
     timeout_s: float | None = None
-    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from training.text_encoder import train_text_encoder
 from training.tokenizer import train_tokenizer
 from training.vae import refine_decoder, train_vae
 
+_STAGES = ("text_encoder", "vae", "decoder", "diffusion")
 _SAMPLES = (
     "a large red star on a black background",
     "a small blue ring on cream",
@@ -54,14 +55,12 @@ def make_rom(recipe: Recipe, work: Path, store: Path) -> None:
     refined = _stage(work / "vae_refined", AutoencoderKL, lambda: refine_decoder(recipe.vae, vae, work))
     unet = train_diffusion(recipe.diffusion, vae, text_encoder, tokenizer, work)
     pipeline = build_pipeline(refined, text_encoder, tokenizer, unet, new_scheduler())
-    directory = store / recipe.manifest.id
+    samples, losses = work / "samples.png", work / "loss.png"
+    save_samples(pipeline, recipe.manifest, list(_SAMPLES), samples)
+    plot_losses({name: work / f"{name}.csv" for name in _STAGES}, losses)
     store.mkdir(parents=True, exist_ok=True)
-    save_samples(pipeline, recipe.manifest, list(_SAMPLES), work / "samples.png")
-    plot_losses(
-        {name: work / f"{name}.csv" for name in ("text_encoder", "vae", "decoder", "diffusion")}, work / "loss.png"
-    )
-    export_rom(pipeline, recipe.manifest, directory)
-    print(f"{directory} is written; curves and samples are in {work}")
+    export_rom(pipeline, recipe.manifest, store / recipe.manifest.id, [samples, losses])
+    print(f"{store / recipe.manifest.id} is written")
 
 
 def _stage(directory: Path, cls: Any, make: Callable[[], Any]) -> Any:

@@ -42,8 +42,8 @@ def build_pipeline(
     )
 
 
-def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directory: Path) -> None:
-    """Write the ROM to `directory`, which appears whole or not at all."""
+def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
+    """Write the ROM and its `pictures` to `directory`, which appears whole or not at all; its README.md stays."""
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.to(dtype=torch.float16)
@@ -55,6 +55,9 @@ def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directo
     )
     content = manifest.model_copy(update={"files": listed}).model_dump(mode="json", exclude_defaults=True)
     (partial / MANIFEST_NAME).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    for path in (*pictures, directory / "README.md"):
+        if path.exists():
+            shutil.copy(path, partial)
     shutil.rmtree(directory, ignore_errors=True)
     partial.rename(directory)
 

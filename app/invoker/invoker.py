@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -10,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.core import GeneratedImage, GenerationRequest, GenerationResult, Health, Timings
-from app.errors import ManifestError, NotReady, Overloaded, RomUnavailable
+from app.core import GeneratedImage, GenerationRequest, GenerationResult, Health, Notice, Timings
+from app.errors import ManifestError, RomUnavailable
 from app.health import HealthMonitor
 from app.imaging import encode_within
+from app.invoker.admission import Admission
 from app.invoker.resolve import ModelDefaults, resolve
 from app.invoker.router import route
 from app.metrics import Metrics
@@ -53,12 +53,11 @@ class Invoker:
         self._health = health
         self._metrics = metrics
         self.limits = limits
-        self._in_flight = 0
-        self._changed = threading.Condition()
+        self._admission = Admission(limits.max_queue_size, health, metrics)
 
     def invoke(self, request: GenerationRequest) -> GenerationResult:
         """Answer one request. Raises a CartridgeError."""
-        with self._admitted():
+        with self._admission.enter():
             return self._serve(request)
 
     def drain(self, timeout_s: float) -> bool:
@@ -67,44 +66,21 @@ class Invoker:
         True when all of them ended by themselves.
         """
         self._health.become(Health.DRAINING, "the service is stopping")
-        ended = self._wait_until_idle(timeout_s)
+        ended = self._admission.wait_until_empty(timeout_s)
         if self._engine.done() and self._engine.exception() is None:
             self._engine.result().close()
         if not ended:
-            self._wait_until_idle(_CLOSING_S)
+            self._admission.wait_until_empty(_CLOSING_S)
         return ended
 
-    def _wait_until_idle(self, timeout_s: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self._in_flight == 0, timeout_s)
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        health, reason = self._health.read()
-        if health is not Health.READY:
-            raise NotReady(reason, retry_after_s=5)
-        with self._changed:
-            if self._in_flight >= self.limits.max_queue_size:
-                raise Overloaded(f"{self._in_flight} requests are waiting, which is the limit", retry_after_s=5)
-            self._in_flight += 1
-            self._metrics.queue_depth.set(self._in_flight)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._in_flight -= 1
-                self._metrics.queue_depth.set(self._in_flight)
-                self._changed.notify_all()
-
     def _serve(self, request: GenerationRequest) -> GenerationResult:
-        arrived = time.monotonic()
-        timeout_s = min(request.timeout_s or self.limits.request_timeout_s, self.limits.request_timeout_s)
+        arrived, timings = time.monotonic(), Timings()
+        timeout_s, notices = self._budget(request)
         decision = route(request.model, self.catalog, self.cache.resident(), self.limits.default_rom)
         rom = self.catalog.get(decision.rom_id)
-        timings = Timings()
         with self._leased(rom, timeout_s) as backend:
             timings.load_s = time.monotonic() - arrived
-            params, notices = resolve(request.params, rom.manifest, defaults_of(backend))
+            params, resolving = resolve(request.params, rom.manifest, defaults_of(backend))
             remaining_s = timeout_s - timings.load_s
             state = self._engine.result().submit(request.request_id, rom.id, params, backend, remaining_s)
             made = state.future.result()  # the engine answers every request, at the latest a step past its deadline
@@ -119,8 +95,16 @@ class Invoker:
         )
         timings.serialize_s = time.monotonic() - started
         timings.total_s = time.monotonic() - arrived
-        all_notices = (*request.notices, *notices, *made.notices, *encoded.notices)
-        return GenerationResult(request.request_id, int(time.time()), images, params, decision, timings, all_notices)
+        notices += [*resolving, *made.notices, *encoded.notices]
+        created = int(time.time())
+        return GenerationResult(request.request_id, created, images, params, decision, timings, tuple(notices))
+
+    def _budget(self, request: GenerationRequest) -> tuple[float, list[Notice]]:
+        """Seconds that the request may take, never above the service's own."""
+        allowed = self.limits.request_timeout_s
+        if request.timeout_s is None or request.timeout_s <= allowed:
+            return request.timeout_s or allowed, []
+        return allowed, [Notice("changed", "timeout_s", f"{request.timeout_s:g} is above the service's {allowed:g}")]
 
     @contextmanager
     def _leased(self, rom: Rom, timeout_s: float) -> Iterator[Backend]:

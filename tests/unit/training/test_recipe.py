@@ -36,9 +36,8 @@ def test_the_rom_is_served_by_our_backend(store: Path) -> None:
 
 
 def test_curves_and_samples_are_saved(store: Path) -> None:
-    work = store.parent / "work"
     for name in ("loss.png", "samples.png"):
-        with Image.open(work / name) as image:
+        with Image.open(store / "shapes" / name) as image:
             assert image.size[0] > 100
 
 

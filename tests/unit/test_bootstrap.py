@@ -1,0 +1,97 @@
+"""From settings to a running service: what is loaded, and when `/ping` says ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.bootstrap import running
+from app.core import GenerationParams, GenerationRequest, Health
+from app.errors import NotReady, SettingsError
+from app.invoker.service import Service
+from app.settings import Settings
+from tests.support.eventually import eventually
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Two ROMs without weights."""
+    for name in ("ann", "bob"):
+        add_rom(tmp_path, name)
+    return tmp_path
+
+
+def add_rom(store: Path, name: str, text: str = "family: fake\n") -> None:
+    (store / name).mkdir()
+    (store / name / "rom.yaml").write_text(f"id: {name}\n{text}")
+
+
+@contextmanager
+def started(store: Path, **settings: object) -> Iterator[Service]:
+    """A service that has left STARTING."""
+    with running(Settings(rom_sources=(f"file://{store}",), **settings)) as service:  # type: ignore[arg-type]
+        eventually(lambda: service.health.read()[0] is not Health.STARTING)
+        yield service
+
+
+def ask(service: Service, model: str = "auto") -> str:
+    return service.invoker.invoke(GenerationRequest("a", GenerationParams("a red star", seed=1), model)).route.rom_id
+
+
+def test_everything_is_preloaded_by_default(store: Path) -> None:
+    with started(store, ready="all") as service:
+        assert service.health.read()[0] is Health.READY
+        assert sorted(service.invoker.cache.resident()) == ["ann", "bob"]
+
+
+def test_only_the_named_roms_are_preloaded_and_others_load_when_asked_for(store: Path) -> None:
+    with started(store, preload=("bob",)) as service:
+        assert service.invoker.cache.resident() == ["bob"]
+        assert ask(service, "ann") == "ann"
+        assert sorted(service.invoker.cache.resident()) == ["ann", "bob"]
+
+
+def test_nothing_is_preloaded_on_request_and_the_service_is_ready(store: Path) -> None:
+    with started(store, preload="none") as service:
+        assert service.health.read()[0] is Health.READY
+        assert service.invoker.cache.resident() == []
+        assert ask(service) == "ann"
+
+
+def test_the_default_rom_answers_auto(store: Path) -> None:
+    with started(store, default_rom="bob") as service:
+        assert ask(service) == "bob"
+
+
+def test_a_broken_rom_does_not_stop_the_others(store: Path) -> None:
+    add_rom(store, "cid", "family: unheard_of\n")
+    with started(store) as service:
+        assert service.health.read()[0] is Health.READY
+        eventually(lambda: "cid" in service.invoker.catalog.quarantined)
+        assert "unheard_of" in service.invoker.catalog.quarantined["cid"]
+
+
+@pytest.mark.parametrize("ready", ["all", ("cid",)])
+def test_a_service_that_needs_a_broken_rom_never_says_ready(store: Path, ready: object) -> None:
+    add_rom(store, "cid", "family: unheard_of\n")
+    with started(store, ready=ready) as service:
+        health, reason = service.health.read()
+        assert health is Health.SETUP_FAILED
+        assert "cid" in reason and "unheard_of" in reason
+        with pytest.raises(NotReady):
+            ask(service)
+
+
+def test_a_source_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="CARTRIDGE_ROM_SOURCES"), started(tmp_path / "nowhere"):
+        pass
+
+
+def test_after_a_drain_new_requests_are_refused(store: Path) -> None:
+    with started(store) as service:
+        assert service.invoker.drain(timeout_s=5)
+        with pytest.raises(NotReady, match="stopping"):
+            ask(service)
