@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import OrderedDict
@@ -129,8 +128,6 @@ class ModelCache:
         entry = self._entries.pop(rom_id)
         if entry.backend is not None:
             entry.backend.unload()
-        del entry
-        gc.collect()
 
     def _bytes(self) -> int:
         return sum(entry.nbytes for entry in self._entries.values())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
+import sys
 
 import torch
 
@@ -39,3 +42,14 @@ def use_threads(count: int) -> None:
     """Threads of one operation on the CPU; 0 leaves one a core."""
     if count:
         torch.set_num_threads(count)
+
+
+def return_memory() -> None:
+    """Give freed memory back to the device and to the operating system, which allocators otherwise keep."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
+        if trim is not None:
+            trim(0)

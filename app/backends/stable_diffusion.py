@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from app.backends.base import BackendInfo, Conditioning
-from app.backends.devices import pick_device, pick_dtype
+from app.backends.devices import pick_device, pick_dtype, return_memory
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
 from app.roms.catalog import Rom
@@ -83,6 +83,7 @@ class StableDiffusionBackend:
 
     def unload(self) -> None:
         del self._text_encoder, self._unet, self._vae
+        return_memory()
 
 
 def load_stable_diffusion(rom: Rom, device_name: str, dtype_name: str) -> StableDiffusionBackend:
