@@ -1,27 +1,30 @@
-"""What several rooms of tests share."""
+"""What several rooms of tests share. Torch is imported where a test needs a model, not before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from app.backends.base import Backend
-from app.backends.registry import load_backend
-from app.roms.catalog import read_rom
-from tests.support.tiny_rom import TinyRom, build_tiny_rom
+if TYPE_CHECKING:
+    from app.backends.base import Backend
 
 
 @pytest.fixture(scope="session")
 def tiny_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Stable Diffusion ROM with AutoencoderKL. Read it, do not write to it."""
+    from tests.support.tiny_rom import build_tiny_rom
+
     return build_tiny_rom(tmp_path_factory.mktemp("roms") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_autoencoder_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with AutoencoderTiny."""
+    from tests.support.tiny_rom import TinyRom, build_tiny_rom
+
     directory = tmp_path_factory.mktemp("roms") / "tiny-autoencoder"
     return build_tiny_rom(directory, TinyRom(autoencoder="AutoencoderTiny"))
 
@@ -29,6 +32,9 @@ def tiny_autoencoder_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_backend(tiny_rom: Path) -> Iterator[Backend]:
     """The tiny ROM, loaded."""
+    from app.backends.registry import load_backend
+    from app.roms.catalog import read_rom
+
     backend = load_backend(read_rom(tiny_rom), "cpu", "float32")
     yield backend
     backend.unload()

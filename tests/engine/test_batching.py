@@ -64,7 +64,7 @@ def test_real_model_draws_the_same_in_a_crowd(tiny_backend: Backend, scheduler: 
 
 @pytest.mark.parametrize("max_batch_size", [1, 3, 5])
 def test_size_of_batches_does_not_change_an_image(max_batch_size: int) -> None:
-    asked = {"scheduler": "euler_ancestral", "num_inference_steps": 5, "seeds": (3, 4, 5)}
+    asked: dict[str, Any] = {"scheduler": "euler_ancestral", "num_inference_steps": 5, "seeds": (3, 4, 5)}
     bench = Bench(max_batch_size)
     states = [bench.submit(FakeBackend(), **asked) for _ in range(2)]
     bench.run()
@@ -90,7 +90,7 @@ def test_seeds_give_different_images() -> None:
 def test_guided_row_is_in_the_forward_twice_and_an_unguided_one_once() -> None:
     backend = WatchedBackend(FakeBackend())
     bench = Bench()
-    guided = {"prompt": "guided", "negative_prompt": "not this", "guidance_scale": 6.0, "seeds": (1, 2)}
+    guided: dict[str, Any] = {"prompt": "guided", "negative_prompt": "not this", "guidance_scale": 6.0, "seeds": (1, 2)}
     bench.submit(backend, **guided)
     bench.submit(backend, prompt="unguided", guidance_scale=1.0)
     bench.tick()

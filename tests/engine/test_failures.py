@@ -50,7 +50,7 @@ def test_forward_that_throws_fails_its_rows_and_the_engine_lives() -> None:
     elsewhere = bench.submit(sound)
     bench.run()
     for state in (broken, in_the_same_forward):
-        with pytest.raises(BackendError, match="'troubled' failed .* out of memory"):
+        with pytest.raises(BackendError, match=r"'troubled' failed .* out of memory"):
             state.future.result(0)
     assert image_of(elsewhere) == image_of(alone(sound))
     afterwards = bench.submit(troubled)

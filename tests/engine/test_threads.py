@@ -14,7 +14,8 @@ from app.engine.engine import Engine
 from app.engine.state import EngineResult
 from app.errors import BackendError, NotReady
 from tests.support.backends import GatedBackend, TroubledBackend
-from tests.support.bench import StepLog, alone, make_params
+from tests.support.bench import StepLog, alone
+from tests.support.params import make_params
 
 CALLERS = 8
 PATIENCE_S = 30.0

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from app.backends.base import Backend
-from app.core import ResolvedParams
 from app.engine.engine import Engine
 from app.engine.state import RequestState
 from tests.support.clock import FakeClock
+from tests.support.params import make_params
 
 
 @dataclass
@@ -49,21 +49,6 @@ class Bench:
                 return
             self.tick()
         raise AssertionError("requests are left without an answer")
-
-
-def make_params(**changes: Any) -> ResolvedParams:
-    defaults: dict[str, Any] = {
-        "prompt": "a lighthouse",
-        "negative_prompt": "",
-        "num_inference_steps": 4,
-        "guidance_scale": 1.0,
-        "scheduler": "ddim",
-        "seeds": (7,),
-        "width": 16,
-        "height": 16,
-        "preset": "default",
-    }
-    return ResolvedParams(**(defaults | changes))
 
 
 def alone(backend: Backend, **asked: Any) -> RequestState:

@@ -1,0 +1,196 @@
+"""What every backend promises the engine, whatever is behind it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.backends.base import Backend
+from app.backends.registry import load_backend
+from app.core import SCHEDULERS
+from app.roms.catalog import read_rom
+
+REPOSITORY = Path(__file__).parent.parent.parent
+ROWS = 4
+SIDE = 8  # latent cells
+PROMPTS = ("a red cat", "a blue dog", "", "the sea")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a forward of four rows takes."""
+
+    latents: torch.Tensor
+    timestep: torch.Tensor
+    prompt_embeds: torch.Tensor
+
+    @classmethod
+    def make(cls, backend: Backend) -> Inputs:
+        generator = torch.Generator().manual_seed(5)
+        return cls(
+            torch.randn((ROWS, backend.info.latent_channels, SIDE, SIDE), generator=generator),
+            torch.tensor([999.0, 601.5, 20.0, 0.0]),
+            torch.stack([backend.encode_prompt(prompt).prompt_embeds for prompt in PROMPTS]),
+        )
+
+    def rows(self, *rows: int) -> Inputs:
+        index = list(rows)
+        return Inputs(self.latents[index], self.timestep[index], self.prompt_embeds[index])
+
+    def predict(self, backend: Backend) -> torch.Tensor:
+        return backend.predict(self.latents, self.timestep, self.prompt_embeds)
+
+
+@pytest.fixture(params=["fake", "AutoencoderKL", "AutoencoderTiny"])
+def load(request: pytest.FixtureRequest) -> Callable[[], Backend]:
+    directories = {"AutoencoderKL": "tiny_rom", "AutoencoderTiny": "tiny_autoencoder_rom"}
+    if request.param in directories:
+        directory: Path = request.getfixturevalue(directories[request.param])
+    else:
+        directory = REPOSITORY / "tests" / "roms" / "fake"
+    return lambda: load_backend(read_rom(directory), "cpu", "float32")
+
+
+@pytest.fixture
+def backend(load: Callable[[], Backend]) -> Backend:
+    return load()
+
+
+@pytest.fixture
+def inputs(backend: Backend) -> Inputs:
+    return Inputs.make(backend)
+
+
+def near(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    return float((ours - theirs).abs().max()) <= 1e-5 * max(1.0, float(theirs.abs().max()))
+
+
+def test_info_is_what_the_engine_can_work_with(backend: Backend) -> None:
+    info = backend.info
+    assert info.nbytes > 0
+    assert info.default_size % info.vae_scale_factor == 0
+    assert info.default_scheduler in SCHEDULERS
+
+
+def test_prompts_embed_to_one_shape_of_finite_floats(backend: Backend) -> None:
+    embeds = [backend.encode_prompt(prompt).prompt_embeds for prompt in (*PROMPTS, "word " * 500)]
+    assert {tuple(one.shape) for one in embeds} == {(len(embeds[0]), embeds[0].shape[1])}
+    assert all(one.dtype == torch.float32 and bool(one.isfinite().all()) for one in embeds)
+
+
+def test_prompts_embed_differently_and_the_same_one_alike(backend: Backend) -> None:
+    first, second, again = (backend.encode_prompt(prompt).prompt_embeds for prompt in ("a cat", "a dog", "a cat"))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_long_prompt_is_cut_and_the_dropped_text_comes_back(backend: Backend) -> None:
+    words = [f"w{chr(97 + index % 26)}" for index in range(300)]
+    dropped = backend.encode_prompt(" ".join(words)).truncated.split()
+    assert 0 < len(dropped) < len(words)
+    assert dropped == words[-len(dropped) :]
+
+
+def test_text_that_was_dropped_had_no_effect(backend: Backend) -> None:
+    kept = "a cat and a dog " * 20
+    first, second = backend.encode_prompt(kept + "at night"), backend.encode_prompt(kept + "in rain")
+    assert torch.equal(first.prompt_embeds, second.prompt_embeds)
+
+
+def test_prompt_that_fits_exactly_is_not_cut(backend: Backend) -> None:
+    """Word by word up to the first prompt that is cut: then one word is dropped, the last."""
+    for count in range(1, 300):
+        prompt = " ".join("a" * count)
+        truncated = backend.encode_prompt(prompt).truncated
+        if truncated:
+            assert count > 2
+            assert truncated == "a"
+            return
+    raise AssertionError("no prompt was ever cut")
+
+
+def test_empty_prompt_is_a_prompt(backend: Backend) -> None:
+    assert backend.encode_prompt("").truncated == ""
+
+
+def test_prediction_has_the_shape_of_the_latents_in_single_precision(backend: Backend, inputs: Inputs) -> None:
+    output = inputs.predict(backend)
+    assert output.shape == inputs.latents.shape
+    assert output.dtype == torch.float32
+    assert bool(output.isfinite().all())
+
+
+def test_prediction_is_deterministic(backend: Backend, inputs: Inputs) -> None:
+    assert torch.equal(inputs.predict(backend), inputs.predict(backend))
+
+
+def test_prediction_follows_the_prompt_and_the_time(backend: Backend, inputs: Inputs) -> None:
+    output = inputs.predict(backend)
+    other_prompt = Inputs(inputs.latents, inputs.timestep, inputs.prompt_embeds.flip(0))
+    other_time = Inputs(inputs.latents, inputs.timestep.flip(0), inputs.prompt_embeds)
+    assert not near(other_prompt.predict(backend), output)
+    assert not near(other_time.predict(backend), output)
+
+
+def test_row_does_not_depend_on_its_neighbours(backend: Backend, inputs: Inputs) -> None:
+    together = inputs.predict(backend)
+    for row in range(ROWS):
+        assert near(inputs.rows(row).predict(backend)[0], together[row])
+
+
+def test_order_of_rows_does_not_matter(backend: Backend, inputs: Inputs) -> None:
+    assert near(inputs.rows(3, 1, 0, 2).predict(backend), inputs.predict(backend)[[3, 1, 0, 2]])
+
+
+def test_prediction_leaves_its_inputs_alone(backend: Backend, inputs: Inputs) -> None:
+    before = [tensor.clone() for tensor in vars(inputs).values()]
+    inputs.predict(backend)
+    assert all(torch.equal(old, new) for old, new in zip(before, vars(inputs).values(), strict=True))
+
+
+def test_pictures_are_bytes_in_rgb_of_the_promised_size(backend: Backend, inputs: Inputs) -> None:
+    pixels = backend.decode(inputs.latents)
+    side = SIDE * backend.info.vae_scale_factor
+    assert pixels.shape == (ROWS, side, side, 3)
+    assert pixels.dtype == np.uint8
+
+
+def test_decoding_is_deterministic_and_leaves_the_latents_alone(backend: Backend, inputs: Inputs) -> None:
+    before = inputs.latents.clone()
+    np.testing.assert_array_equal(backend.decode(inputs.latents), backend.decode(inputs.latents))
+    assert torch.equal(inputs.latents, before)
+
+
+def test_picture_does_not_depend_on_its_neighbours(backend: Backend, inputs: Inputs) -> None:
+    together = backend.decode(inputs.latents).astype(int)
+    for row in range(ROWS):
+        single = backend.decode(inputs.latents[row : row + 1])[0].astype(int)
+        assert np.abs(single - together[row]).max() <= 1  # a level, where rounding falls on the other side
+
+
+def test_tall_and_wide_pictures_are_possible(backend: Backend) -> None:
+    latents = torch.zeros((1, backend.info.latent_channels, 4, 8))
+    assert backend.decode(latents).shape[1:3] == (
+        4 * backend.info.vae_scale_factor,
+        8 * backend.info.vae_scale_factor,
+    )
+
+
+@pytest.mark.parametrize("load", ["AutoencoderKL", "AutoencoderTiny"], indirect=True)  # the fake one holds nothing
+def test_unloading_gives_the_memory_back(load: Callable[[], Backend]) -> None:
+    before = living_tensor_bytes()
+    backend = load()
+    assert living_tensor_bytes() - before >= backend.info.nbytes
+    backend.unload()
+    assert living_tensor_bytes() <= before
+
+
+def living_tensor_bytes() -> int:
+    gc.collect()
+    return sum(thing.nbytes for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))

@@ -1,0 +1,46 @@
+"""What a ModelCache loads through, written down, with doors that a test opens."""
+
+from __future__ import annotations
+
+import threading
+
+from app.backends.base import Backend
+from app.errors import ManifestError
+from app.model_cache import ModelCache
+from app.roms.catalog import Rom
+from tests.support.backends import UnloadedBackend
+
+PATIENCE_S = 30.0
+
+
+class Loader:
+    """A ROM's `num_parameters` is its size in bytes."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+        self.unloads: list[str] = []
+        self.failures: dict[str, int] = {}  # ROM id to how many loads are to fail
+        self.asked = threading.Semaphore(0)  # released when a lease is asked for
+        self.entered = threading.Event()  # a load has begun
+        self.gate = threading.Event()  # closed with `close_gate`: loads stop half-way
+        self.gate.set()
+
+    def load(self, rom: Rom) -> Backend:
+        self.loads.append(rom.id)
+        self.entered.set()
+        assert self.gate.wait(PATIENCE_S), "the test never opened the gate"
+        if self.failures.get(rom.id, 0) > 0:
+            self.failures[rom.id] -= 1
+            raise ManifestError(f"{rom.id} is damaged")
+        return UnloadedBackend(lambda: self.unloads.append(rom.id), rom.num_parameters)
+
+    def size_of(self, rom: Rom) -> int:
+        self.asked.release()
+        return rom.num_parameters
+
+    def close_gate(self) -> None:
+        self.gate.clear()
+        self.entered.clear()
+
+    def cache(self, capacity_bytes: int) -> ModelCache:
+        return ModelCache(self.load, self.size_of, capacity_bytes)

@@ -1,0 +1,86 @@
+"""Families by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.backends.devices import memory_bytes, pick_device, pick_dtype
+from app.backends.registry import load_backend
+from app.errors import ManifestError
+from app.roms.catalog import Rom, read_rom
+from tests.support.roms import make_rom
+from tests.support.tiny_rom import TinyRom, build_tiny_rom
+
+
+def load_with_scheduler(tmp_path: Path, scheduler_class: str) -> Rom:
+    return read_rom(build_tiny_rom(tmp_path / "tiny", TinyRom(scheduler_class=scheduler_class)))
+
+
+def test_unknown_family_is_refused_with_those_that_are_supported() -> None:
+    with pytest.raises(ManifestError, match=r"'flux'.*stable_diffusion"):
+        load_backend(make_rom("x", family="flux"), "cpu", "float32")
+
+
+@pytest.mark.parametrize(
+    ("scheduler_class", "scheduler"),
+    [("EulerDiscreteScheduler", "euler"), ("DPMSolverMultistepScheduler", "dpmpp_2m"), ("DDPMScheduler", "ddpm")],
+)
+def test_scheduler_of_the_roms_files_is_its_default(tmp_path: Path, scheduler_class: str, scheduler: str) -> None:
+    info = load_backend(load_with_scheduler(tmp_path, scheduler_class), "cpu", "float32").info
+    assert (info.default_scheduler, info.unoffered_scheduler) == (scheduler, None)
+
+
+def test_scheduler_that_is_not_offered_has_a_stand_in_that_says_so(tmp_path: Path) -> None:
+    info = load_backend(load_with_scheduler(tmp_path, "PNDMScheduler"), "cpu", "float32").info
+    assert (info.default_scheduler, info.unoffered_scheduler) == ("dpmpp_2m", "PNDMScheduler")
+
+
+def test_weights_that_do_not_fit_their_config_are_refused(tiny_rom: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(tiny_rom, tmp_path / "broken")
+    path = directory / "unet" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"cross_attention_dim": 48}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ManifestError, match="does not load"):
+        load_backend(read_rom(directory), "cpu", "float32")
+
+
+def test_autoencoder_that_is_not_known_is_refused(tiny_rom: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(tiny_rom, tmp_path / "broken")
+    path = directory / "model_index.json"
+    index = json.loads(path.read_text(encoding="utf-8")) | {"vae": ["diffusers", "VQModel"]}
+    path.write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(ManifestError, match="VQModel"):
+        load_backend(read_rom(directory), "cpu", "float32")
+
+
+def test_half_precision_takes_half_the_memory(tiny_rom: Path) -> None:
+    rom = read_rom(tiny_rom)
+    whole, half = (load_backend(rom, "cpu", dtype).info.nbytes for dtype in ("float32", "bfloat16"))
+    assert whole == 2 * half == 4 * rom.num_parameters
+
+
+def test_half_precision_still_answers_in_single(tiny_rom: Path) -> None:
+    backend = load_backend(read_rom(tiny_rom), "cpu", "bfloat16")
+    embeds = backend.encode_prompt("a cat").prompt_embeds[None]
+    output = backend.predict(torch.zeros(1, 4, 8, 8), torch.tensor([500.0]), embeds)
+    assert output.dtype == torch.float32
+    assert backend.decode(output).shape == (1, 16, 16, 3)
+
+
+def test_named_device_and_precision_are_used() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_dtype("float16", torch.device("cpu")) == torch.float16
+
+
+def test_precision_of_a_processor_is_single_unless_told() -> None:
+    assert pick_dtype("auto", torch.device("cpu")) == torch.float32
+
+
+def test_budget_is_a_part_of_the_machine() -> None:
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert 0 < memory_bytes("cpu") <= total

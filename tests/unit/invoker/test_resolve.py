@@ -1,0 +1,156 @@
+"""What was asked, plus the ROM's preset, within the ROM's limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.core import SCHEDULERS, GenerationParams, Notice, ResolvedParams
+from app.errors import InvalidRequest
+from app.invoker.resolve import MAX_SEED, ModelDefaults, resolve
+from app.roms.manifest import RomManifest
+
+MODEL = ModelDefaults(size=64, size_multiple=8, scheduler="ddim", unoffered_scheduler=None, num_train_timesteps=1000)
+ROM: dict[str, Any] = {
+    "id": "shapes",
+    "family": "fake",
+    "prompt_template": "{prompt}, flat",
+    "negative_prompt": "blurry",
+    "presets": {
+        "default": {"num_inference_steps": 20, "guidance_scale": 3.0},
+        "fast": {"num_inference_steps": 4, "guidance_scale": 0.0, "scheduler": "euler", "width": 32, "height": 48},
+    },
+    "limits": {"max_pixels": 128 * 64, "max_steps": 50, "max_batch": 4},
+}
+
+
+def resolved(model: ModelDefaults = MODEL, **asked: Any) -> tuple[ResolvedParams, list[Notice]]:
+    return resolve(GenerationParams(**({"prompt": "a circle"} | asked)), RomManifest.model_validate(ROM), model)
+
+
+def refused(**asked: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as raised:
+        resolved(**asked)
+    return raised.value
+
+
+def test_nothing_asked_is_all_default() -> None:
+    params, notices = resolved(seed=7)
+    assert notices == []
+    assert params == ResolvedParams(
+        prompt="a circle, flat",
+        negative_prompt="blurry",
+        num_inference_steps=20,
+        guidance_scale=3.0,
+        scheduler="ddim",
+        seeds=(7,),
+        width=64,
+        height=64,
+        preset="default",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "expected"),
+    [
+        ({"preset": "fast"}, "num_inference_steps", 4),
+        ({"preset": "fast"}, "guidance_scale", 0.0),
+        ({"preset": "fast"}, "scheduler", "euler"),
+        ({"preset": "fast"}, "width", 32),
+        ({"preset": "fast"}, "height", 48),
+        ({"preset": "fast", "num_inference_steps": 9}, "num_inference_steps", 9),
+        ({"preset": "fast", "scheduler": "ddpm"}, "scheduler", "ddpm"),
+        ({"preset": "fast", "width": 40}, "width", 40),
+        ({"guidance_scale": 0.0}, "guidance_scale", 0.0),
+        ({"num_inference_steps": 1}, "num_inference_steps", 1),
+        ({"num_inference_steps": 50}, "num_inference_steps", 50),
+        ({"width": 128}, "width", 128),
+        ({"width": 8}, "width", 8),
+        ({"negative_prompt": "grey"}, "negative_prompt", "grey"),
+        ({"negative_prompt": ""}, "negative_prompt", ""),
+        ({"seed": 0}, "seeds", (0,)),
+        ({"seed": 5, "num_images_per_prompt": 3}, "seeds", (5, 6, 7)),
+        ({"seed": MAX_SEED, "num_images_per_prompt": 2}, "seeds", (MAX_SEED, 0)),
+        ({"seeds": (9, 9, 1)}, "seeds", (9, 9, 1)),
+    ],
+)
+def test_asked_beats_preset_beats_model(asked: dict[str, Any], field: str, expected: object) -> None:
+    assert getattr(resolved(**asked)[0], field) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"preset": "slow"}, "preset"),
+        ({"num_inference_steps": 51}, "num_inference_steps"),
+        ({"scheduler": "plms"}, "scheduler"),
+        ({"width": 60}, "width"),
+        ({"height": 65}, "height"),
+        ({"width": 4}, "width"),
+        ({"width": 136}, "width"),
+        ({"height": 136}, "height"),
+        ({"num_images_per_prompt": 5}, "num_images_per_prompt"),
+        ({"seeds": (1, 2, 3, 4, 5)}, "seeds"),
+    ],
+)
+def test_what_the_rom_does_not_allow_is_refused_by_name(asked: dict[str, Any], param: str) -> None:
+    assert refused(**asked).param == param
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"preset": "slow"}, "default, fast"),
+        ({"num_inference_steps": 51}, "1 to 50"),
+        ({"scheduler": "plms"}, ", ".join(SCHEDULERS)),
+        ({"width": 60}, "nearest: 64"),
+        ({"width": 4}, "nearest: 8"),
+        ({"num_images_per_prompt": 5}, "at most 4"),
+    ],
+)
+def test_refusal_says_what_would_do(asked: dict[str, Any], told: str) -> None:
+    assert told in refused(**asked).message
+
+
+def test_steps_never_exceed_what_the_model_was_trained_on() -> None:
+    with pytest.raises(InvalidRequest, match="1 to 10"):
+        resolved(replace(MODEL, num_train_timesteps=10), num_inference_steps=11)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_can_be_asked_for(scheduler: str) -> None:
+    assert resolved(scheduler=scheduler)[0].scheduler == scheduler
+
+
+def test_random_seeds_differ_between_requests_and_count_up_within_one() -> None:
+    first, second = (resolved(num_images_per_prompt=3)[0].seeds for _ in range(2))
+    assert first == tuple(range(first[0], first[0] + 3))
+    assert first != second
+
+
+def test_braces_of_the_prompt_stay_as_they_are() -> None:
+    assert resolved(prompt="{prompt} {0} {x}")[0].prompt == "{prompt} {0} {x}, flat"
+
+
+@pytest.mark.parametrize(("guidance_scale", "warned"), [(0.0, True), (1.0, True), (1.5, False)])
+def test_negative_prompt_without_effect_is_told(guidance_scale: float, warned: bool) -> None:
+    notices = resolved(negative_prompt="grey", guidance_scale=guidance_scale)[1]
+    assert [(notice.code, notice.param) for notice in notices] == ([("ignored", "negative_prompt")] if warned else [])
+
+
+def test_negative_prompt_of_the_rom_alone_is_not_worth_a_warning() -> None:
+    assert resolved(guidance_scale=1.0)[1] == []
+
+
+def test_stand_in_for_the_roms_own_scheduler_is_told() -> None:
+    model = replace(MODEL, scheduler="dpmpp_2m", unoffered_scheduler="PNDMScheduler")
+    params, (notice,) = resolved(model)
+    assert (params.scheduler, notice.code, notice.param) == ("dpmpp_2m", "substituted", "scheduler")
+    assert "PNDMScheduler" in notice.detail
+
+
+@pytest.mark.parametrize("asked", [{"scheduler": "ddim"}, {"preset": "fast"}])
+def test_scheduler_that_somebody_chose_is_no_stand_in(asked: dict[str, Any]) -> None:
+    assert resolved(replace(MODEL, unoffered_scheduler="PNDMScheduler"), **asked)[1] == []
