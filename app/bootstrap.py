@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core import Health
-from app.errors import CartridgeError, ManifestError
+from app.errors import CartridgeError, ManifestError, SettingsError
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker, InvokerLimits
 from app.invoker.service import Service, ServiceOptions
@@ -127,7 +127,22 @@ def _read_catalog(settings: Settings) -> Catalog:
     catalog = read_catalog([open_store(source) for source in sources])
     for rom_id, reason in catalog.quarantined.items():
         log_event("rom_quarantined", rom=rom_id, reason=reason)
+    _check_names(settings, catalog)
     return catalog
+
+
+def _check_names(settings: Settings, catalog: Catalog) -> None:
+    """Raises SettingsError where a setting names a ROM that no source has; a broken one is no wrong setting."""
+    known = {*catalog.roms, *catalog.quarantined}
+    named: dict[str, tuple[str, ...]] = {
+        "PRELOAD": settings.preload if isinstance(settings.preload, tuple) else (),
+        "READY": settings.ready if isinstance(settings.ready, tuple) else (),
+        "DEFAULT_ROM": (settings.default_rom,) if settings.default_rom else (),
+    }
+    for name, rom_ids in named.items():
+        if unknown := [rom_id for rom_id in rom_ids if rom_id not in known]:
+            there = ", ".join(sorted(known)) or "none"
+            raise SettingsError(f"CARTRIDGE_{name}: there is no ROM {unknown[0]!r}; there are: {there}")
 
 
 def _limits(settings: Settings) -> InvokerLimits:

@@ -6,20 +6,12 @@ import base64
 import io
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import boto3
-import httpx
 from botocore.config import Config
 from PIL import Image
 
+from deploy.local import ROOT, running_service
 from evaluation.sheet import contact_sheet
 
 PROMPTS = (
@@ -32,10 +24,8 @@ PROMPTS = (
     "a big green diamond on black",
     "a tiny red circle below a huge blue square on a white background",
 )
-_ROOT = Path(__file__).resolve().parent.parent
-_OUTPUT = _ROOT / "build" / "demo"
+_OUTPUT = ROOT / "build" / "demo"
 _SEED = 7
-_START_TIMEOUT_S = 120.0
 
 
 def main() -> None:
@@ -65,41 +55,6 @@ def _invoke(index: int, prompt: str) -> Image.Image:
     path.write_bytes(data)
     print(f"{path.name}  {response['model']}  {response['timings']['total_s']:.2f} s  {prompt}")
     return Image.open(io.BytesIO(data))
-
-
-@contextmanager
-def running_service() -> Iterator[str]:
-    """`./serve` on a free port, ready; its address. Stopped on leaving."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, str(_ROOT / "serve")], env={**os.environ, "SAGEMAKER_BIND_TO_PORT": str(port)}
-    )
-    try:
-        _wait_until_ready(url, process)
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while not _is_ready(url):
-        if process.poll() is not None:
-            raise SystemExit(f"the service ended with status {process.returncode}")
-        if time.monotonic() > deadline:
-            raise SystemExit("the service did not become ready")
-        time.sleep(0.2)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ping", timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 if __name__ == "__main__":

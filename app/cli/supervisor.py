@@ -11,15 +11,21 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import httpx
 
-_DRAIN_TIMEOUT_S = 26.0  # the app itself gives requests 22
-_STOP_TIMEOUT_S = 3.0
+from app.errors import SettingsError
+from app.settings import read_settings
+
+_PORT_VARIABLE = "SAGEMAKER_BIND_TO_PORT"
+_DEFAULT_PORT = 8080
 _GUNICORN_TIMEOUT_S = 65
+_DRAIN_TIMEOUT_S = 26.0  # the app itself gives requests 22
+_STOPPING = (("gunicorn", signal.SIGTERM, 3.0), ("nginx", signal.SIGQUIT, 1.0))  # in this order, each with its seconds
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,14 @@ def serve(root: Path) -> int:
 
     `root` holds nginx.conf, and relative addresses of ROMs start there.
     """
-    port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080)
+    try:
+        read_settings()  # the worker's own reading; here a wrong value is one line, before anything starts
+        port = _read_port()
+        _check_port(port)
+    except (SettingsError, PortTaken) as error:
+        return _refuse(str(error))
     with tempfile.TemporaryDirectory(prefix="cartridge-") as run_dir:
         endpoint = Endpoint(port, Path(run_dir), shutil.which("nginx"))
-        try:
-            _check_port(port)
-        except PortTaken as error:
-            return _refuse(str(error))
         return _Supervisor(endpoint, root).run()
 
 
@@ -93,18 +100,12 @@ class _Supervisor:
         self._stopping.set()
 
     def _stop(self) -> None:
-        """Drain, so that accepted requests are answered; then end the children, nginx after gunicorn."""
+        """Drain, so that accepted requests are answered; then end gunicorn, and nginx when all answers are out."""
         if all(child.poll() is None for child in self._children.values()):
             _drain(self._endpoint.unix_socket)
-        for child in self._children.values():
-            if child.poll() is None:
-                child.send_signal(signal.SIGTERM)
-        for child in self._children.values():
-            try:
-                child.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+        for name, number, timeout_s in _STOPPING:
+            if name in self._children:
+                _end(self._children[name], number, timeout_s)
 
     def _announce(self) -> None:
         """One line for people, when the service is ready."""
@@ -150,6 +151,14 @@ def _write_nginx_conf(endpoint: Endpoint, template: Path) -> Path:
     return path
 
 
+def _read_port() -> int:
+    """Raises SettingsError."""
+    text = os.environ.get(_PORT_VARIABLE) or str(_DEFAULT_PORT)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise SettingsError(f"{_PORT_VARIABLE}={text!r}: must be a port, 1 to 65535")
+    return int(text)
+
+
 def _check_port(port: int) -> None:
     """Raises PortTaken before anything is started."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -159,7 +168,18 @@ def _check_port(port: int) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise PortTaken(f"port {port} is taken; stop what listens there, or set SAGEMAKER_BIND_TO_PORT") from error
+            raise PortTaken(f"port {port} is taken; stop what listens there, or set {_PORT_VARIABLE}") from error
+
+
+def _end(child: subprocess.Popen[bytes], number: signal.Signals, timeout_s: float) -> None:
+    """Ask a child to end, and kill what is left of it and of its own children."""
+    if child.poll() is None:
+        child.send_signal(number)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(timeout_s)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # a worker outlives a master that was killed, and holds the port
+    child.wait()
 
 
 def _drain(unix_socket: Path) -> None:
