@@ -48,7 +48,7 @@ SHAPES = Recipe(
     text_encoder=TextEncoderConfig(LoopConfig(steps=700, batch_size=128, learning_rate=1e-3)),
     vae=VaeConfig(
         loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1.5e-3),
-        decoder_loop=LoopConfig(steps=1500, batch_size=16, learning_rate=6e-4, warmup_steps=50),
+        decoder_loop=LoopConfig(steps=5000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
         scenes=4000,
     ),
     diffusion=DiffusionConfig(
