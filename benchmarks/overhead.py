@@ -21,7 +21,7 @@ from app.invoker.invoker import defaults_of
 from app.invoker.resolve import resolve
 from app.metrics import Metrics
 from app.roms.catalog import Rom, read_rom
-from deploy.local import running_service
+from deploy.running import running_service
 from evaluation.rom import load
 
 _PROMPT = "a large red star on a black background"

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from PIL import Image
 
-from deploy.local import ROOT, running_service
+from deploy.running import ROOT, running_service
 from evaluation.sheet import contact_sheet
 
 PROMPTS = (
@@ -34,7 +34,7 @@ def main() -> None:
         os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = url
         images = [_invoke(index, prompt) for index, prompt in enumerate(PROMPTS)]
     sheet = _OUTPUT / "sheet.png"
-    contact_sheet(images, list(PROMPTS)).save(sheet)
+    contact_sheet(images, PROMPTS, columns=4).save(sheet)
     print(f"{len(images)} images and the contact sheet are in {_OUTPUT}")
 
 

@@ -1,8 +1,8 @@
 """The U-Net: denoising of scene latents under the frozen text tower, with guidance dropout.
 
 v-prediction (Salimans & Ho 2022) on a schedule of zero terminal signal (Lin et al. 2023), so that plain backgrounds
-come out at their own brightness. Every timestep counts alike: min-SNR weights (Hang et al. 2023) were tried and slowed
-the binding of words, which is decided where noise is high and they are low.
+come out at their own brightness. Every timestep counts alike: what an image shows is decided where noise is high, and
+min-SNR weights (Hang et al. 2023) are low there.
 """
 
 from __future__ import annotations

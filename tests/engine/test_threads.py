@@ -18,7 +18,7 @@ from tests.support.bench import StepLog, alone
 from tests.support.params import make_params
 
 CALLERS = 8
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
 
 
 @pytest.fixture

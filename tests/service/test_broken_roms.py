@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import wait_until
+from deploy.running import wait_until
 from tests.service.conftest import Start
 from tests.support.roms import describe_file, write_manifest
 from tests.support.serving import PATIENCE_S, Serving, problem, serving

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deploy.local import ROOT, free_port
+from deploy.running import ROOT, free_port
 from tests.support.roms import write_manifest
 from tests.support.serving import PATIENCE_S, Serving
 

@@ -7,15 +7,15 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image, ImageStat
+from PIL import Image
 
-from deploy.local import ROOT
+from evaluation.judge import judge
 from tests.support.serving import Serving, serving
+from training.scenes import ObjectSpec, SceneSpec
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "model_store" / "shapes").is_dir(), reason="model_store/shapes is still being trained"
-)
+STAR = "a large red star on a black background"
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +31,27 @@ def picture(service: Serving, prompt: str, **fields: Any) -> Image.Image:
 
 
 def test_it_is_there_without_any_setting(shapes: Serving) -> None:
-    answer = shapes.invoke(prompt="a large red star on a black background", num_inference_steps=2).json()
+    answer = shapes.invoke(prompt=STAR, num_inference_steps=2).json()
     assert answer["model"] == "shapes"
 
 
 def test_the_same_request_gives_the_same_picture(shapes: Serving) -> None:
-    first, second = (picture(shapes, "a large red star on a black background", seed=7).tobytes() for _ in range(2))
+    first, second = (picture(shapes, STAR, seed=7).tobytes() for _ in range(2))
     assert first == second
 
 
-def test_a_picture_has_the_colours_that_were_asked(shapes: Serving) -> None:
-    image = picture(shapes, "a large red star on a black background", seed=7)
-    red, green, blue = (ImageStat.Stat(image).mean[channel] for channel in range(3))
-    assert red > 2 * max(green, blue)
+def test_the_background_is_what_was_asked(shapes: Serving) -> None:
+    asked = SceneSpec("black", (ObjectSpec("star", "red", "large"),))
+    assert judge(asked, np.asarray(picture(shapes, STAR, seed=7))).background
+
+
+@pytest.mark.xfail(strict=True, reason="the weights shipped so far bind shapes and colours badly: see their README")
+def test_the_picture_shows_what_was_asked(shapes: Serving) -> None:
+    asked = SceneSpec("black", (ObjectSpec("star", "red", "large"),))
+    verdict = judge(asked, np.asarray(picture(shapes, STAR, seed=7)))
+    assert verdict.all_right and verdict.size
+
+
+@pytest.mark.parametrize("preset", ["default", "fast"])
+def test_every_preset_answers(shapes: Serving, preset: str) -> None:
+    assert picture(shapes, STAR, seed=7, preset=preset).size == (128, 128)

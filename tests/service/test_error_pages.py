@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local import free_port, wait_until
+from deploy.running import free_port, wait_until
 from tests.support.serving import PATIENCE_S, Serving, command_of, problem
 
 

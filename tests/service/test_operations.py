@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local import wait_until
+from deploy.running import wait_until
 from tests.service.conftest import RomFiles, Start, files_of
 from tests.support.serving import PATIENCE_S, Serving
 

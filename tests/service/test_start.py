@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local import wait_until
+from deploy.running import wait_until
 from tests.service.conftest import Note, Start
 from tests.support.serving import PATIENCE_S, Serving, path_without_nginx, problem
 

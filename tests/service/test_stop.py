@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local import wait_until
+from deploy.running import wait_until
 from tests.service.conftest import Start
 from tests.support.serving import PATIENCE_S, Serving, children_of, path_without_nginx, problem
 

@@ -83,7 +83,7 @@ class GatedBackend(FakeBackend):
 
     def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
         self.entered.set()
-        assert self.gate.wait(30), "the test never opened the gate"
+        assert self.gate.wait(120), "the test never opened the gate"
         return super().predict(latents, timestep, prompt_embeds)
 
 

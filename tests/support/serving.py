@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local import ROOT, LocalService, ServiceEnded, started_service, wait_until
+from deploy.running import ROOT, LocalService, ServiceEnded, started_service, wait_until
 
 FAKE_STORE = f"file://{ROOT / 'tests' / 'roms'}"
 PATIENCE_S = 120.0  # how long a test waits for what must happen

@@ -13,7 +13,9 @@ from app.core import GenerationParams, GenerationRequest, Health
 from app.errors import NotReady, SettingsError
 from app.invoker.service import Service
 from app.settings import Settings
-from tests.support.eventually import eventually
+from deploy.running import wait_until
+
+_PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def add_rom(store: Path, name: str, text: str = "family: fake\n") -> None:
 def started(store: Path, **settings: object) -> Iterator[Service]:
     """A service that has left STARTING."""
     with running(Settings(rom_sources=(f"file://{store}",), **settings)) as service:  # type: ignore[arg-type]
-        eventually(lambda: service.health.read()[0] is not Health.STARTING)
+        wait_until(lambda: service.health.read()[0] is not Health.STARTING, _PATIENCE_S)
         yield service
 
 
@@ -70,7 +72,7 @@ def test_a_broken_rom_does_not_stop_the_others(store: Path) -> None:
     add_rom(store, "cid", "family: unheard_of\n")
     with started(store) as service:
         assert service.health.read()[0] is Health.READY
-        eventually(lambda: "cid" in service.invoker.catalog.quarantined)
+        wait_until(lambda: "cid" in service.invoker.catalog.quarantined, _PATIENCE_S)
         assert "unheard_of" in service.invoker.catalog.quarantined["cid"]
 
 
