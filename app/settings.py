@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     max_queue_size: int = Field(default=64, ge=1)
     max_batch_size: int = Field(default=8, ge=1, le=256)
     max_request_bytes: int = Field(default=6 * MIB, ge=1024, le=26 * MIB)
-    max_response_bytes: int = Field(default=6 * MIB, ge=1024, le=25 * MIB)
+    max_response_bytes: int = Field(default=6 * MIB, ge=64 * 1024, le=25 * MIB)
     threads: int = Field(default=0, ge=0, le=1024)  # 0: one a core
     log_prompts: bool = False
 

@@ -23,7 +23,7 @@ _POLL_S = 0.02
 
 
 class ServiceEnded(Exception):
-    """`serve` ended although it should run."""
+    """`serve` ended although it should run, or runs and will never be ready."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,12 @@ class LocalService:
         if self.process.poll() is not None:
             raise ServiceEnded(f"the service ended with status {self.process.returncode}")
         try:
-            return httpx.get(f"{self.url}/ping", timeout=5).status_code == 200
+            answer = httpx.get(f"{self.url}/ping", timeout=5)
         except httpx.TransportError:
             return False
+        if "setup_failed" in answer.text:
+            raise ServiceEnded(f"the service will not be ready: {answer.text}")
+        return answer.status_code == 200
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop; the exit status."""

@@ -54,7 +54,7 @@ class Limits(_Frozen):
 
 
 class RomFile(_Frozen):
-    path: str
+    path: str = Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._ -]*/)*[A-Za-z0-9_][A-Za-z0-9._ -]*$")  # stays in the ROM
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 

@@ -12,12 +12,15 @@ from app.errors import ManifestError
 
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _PICKLE_SIGNS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
-_WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+_SAFE_SUFFIX = ".safetensors"
+_WEIGHT_SUFFIXES = {_SAFE_SUFFIX, ".bin", ".pt", ".pth", ".ckpt"}
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The weight files below `directory`, by name only."""
-    return sorted(path for path in directory.rglob("*") if path.suffix in _WEIGHT_SUFFIXES and path.is_file())
+    """The weight files below `directory`, by name. A folder that has safetensors is read from them alone."""
+    found = [path for path in directory.rglob("*") if path.suffix in _WEIGHT_SUFFIXES and path.is_file()]
+    safe = {path.parent for path in found if path.suffix == _SAFE_SUFFIX}
+    return sorted(path for path in found if path.suffix == _SAFE_SUFFIX or path.parent not in safe)
 
 
 def count_parameters(path: Path) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.errors import ManifestError
-from app.roms.manifest import Preset, read_manifest, slug
+from app.roms.manifest import Preset, RomFile, read_manifest, slug
 from tests.support.roms import write_diffusers_directory, write_manifest
 
 DIGEST = "0" * 64
@@ -165,3 +166,9 @@ def test_index_that_is_no_object_is_refused(directory: Path, text: str) -> None:
 )
 def test_directory_name_becomes_an_id(name: str, rom_id: str) -> None:
     assert slug(name) == rom_id
+
+
+@pytest.mark.parametrize("path", ["../other/weights.safetensors", "/etc/passwd", "unet/../../x", ""])
+def test_a_file_outside_the_rom_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError):
+        RomFile(path=path, bytes=1, sha256=DIGEST)

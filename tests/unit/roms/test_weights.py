@@ -104,6 +104,12 @@ def test_weights_are_found_below_a_directory(tmp_path: Path) -> None:
     assert found == ["deep/er/x.ckpt", "unet/model.safetensors", "vae/old.bin"]
 
 
+def test_a_pickle_beside_safetensors_is_left_alone(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "model.bin"):
+        write_safetensors(tmp_path / name, {})
+    assert [path.name for path in weight_files(tmp_path)] == ["model.safetensors"]
+
+
 def test_digest_is_sha256(path: Path) -> None:
     path.write_bytes(b"abc")
     assert sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
