@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from app.backends.base import BackendInfo, Conditioning
 from app.backends.devices import pick_device, pick_dtype, return_memory
@@ -91,6 +92,7 @@ def load_stable_diffusion(rom: Rom, device_name: str, dtype_name: str) -> Stable
     device = pick_device(device_name)
     dtype = pick_dtype(dtype_name, device)
     index = read_json(rom.directory / "model_index.json")
+    transformers_logging.disable_progress_bar()  # the log is for events
     with _loading_errors():
         vae_class = _AUTOENCODERS[index["vae"][1]]
         tokenizer = CLIPTokenizer.from_pretrained(rom.directory / "tokenizer", local_files_only=True)
