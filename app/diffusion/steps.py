@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +30,7 @@ from app.errors import InvalidRequest
 _LINSPACE_UNLESS_TOLD = ("euler", "euler_ancestral", "dpmpp_2m")  # diffusers' defaults; the others are "leading"
 
 
-@dataclass(frozen=True)
-class StepWeights:
+class StepWeights(NamedTuple):
     """One line of a table. `denoised` is the clean image as the model sees it."""
 
     input_scale: float  # the model is given latents * input_scale
@@ -62,7 +62,7 @@ def step_rows(
     weights: list[StepWeights],  # B
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The next latents and the denoised estimate of each row, both [B, C, h, w]."""
-    columns = torch.tensor([astuple(row) for row in weights], dtype=latents.dtype, device=latents.device)
+    columns = torch.tensor(weights, dtype=latents.dtype, device=latents.device)
     _, from_latents, from_output, keep, to_clean, to_previous, to_noise = columns.T[..., None, None, None]
     denoised = from_latents * latents + from_output * model_output
     following = keep * latents + to_clean * denoised + to_previous * previous_denoised + to_noise * noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -75,7 +75,7 @@ def test_last_step_ends_in_the_denoised_image(scheduler: str) -> None:
 def test_table_has_a_line_a_step_of_finite_numbers(scheduler: str, num_inference_steps: int) -> None:
     table = make_table(scheduler, STABLE_DIFFUSION, num_inference_steps)
     assert len(table) == len(table.weights) == num_inference_steps
-    assert all(math.isfinite(value) for line in table.weights for value in astuple(line))
+    assert all(math.isfinite(value) for line in table.weights for value in line)
     assert all(0 <= timestep <= 999 for timestep in table.timesteps)
     assert sorted(table.timesteps, reverse=True) == list(table.timesteps)
 
