@@ -73,6 +73,9 @@ def new_unet(config: DiffusionConfig, cross_attention_dim: int) -> UNet2DConditi
         layers_per_block=1,
         attention_head_dim=config.attention_heads,  # diffusers' name for the number of heads
         cross_attention_dim=cross_attention_dim,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",  # the caption as a whole reaches every layer with the time (Saharia et al. 2022)
+        addition_embed_type_num_heads=config.attention_heads,
     )
 
 

@@ -45,14 +45,14 @@ SHAPES = Recipe(
         limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
     ),
     captions=20_000,
-    text_encoder=TextEncoderConfig(LoopConfig(steps=700, batch_size=128, learning_rate=1e-3)),
+    text_encoder=TextEncoderConfig(LoopConfig(steps=1000, batch_size=128, learning_rate=1e-3)),
     vae=VaeConfig(
-        loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1.5e-3),
-        decoder_loop=LoopConfig(steps=5000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
+        loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
+        decoder_loop=LoopConfig(steps=6000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
         scenes=4000,
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(steps=8000, batch_size=96, learning_rate=1e-3, warmup_steps=150, ema_decay=0.998), scenes=40_000
+        LoopConfig(steps=8000, batch_size=64, learning_rate=1e-3, warmup_steps=150, ema_decay=0.998), scenes=30_000
     ),
 )
 

@@ -1,8 +1,9 @@
 """The text tower: a CLIPTextModel that learns to read captions before any image is drawn.
 
 Words bind slowly when only the U-Net's loss teaches them. So the tower is trained first, on what a caption says of its
-scene: the state of the end token, and of three padding positions used as registers (Darcet et al. 2023), must tell
-each object's place, shape, colour and size, the background and the layout. Afterwards the tower is frozen.
+scene: the positions after the end token serve as registers (Darcet et al. 2023), and every third of them must tell the
+first object's place, shape, colour and size, the next ones the second object's, the last ones the background and the
+layout. Afterwards the tower is frozen.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _OBJECT_CLASSES = (
     (*SIZES, _UNSAID, _ABSENT),
 )
 _SCENE_CLASSES = ((*BACKGROUNDS, _UNSAID), _LAYOUTS)
-_FIRST, _SECOND, _SCENE = MAX_LENGTH - 3, MAX_LENGTH - 2, MAX_LENGTH - 1  # register positions
+_ROLES = (_OBJECT_CLASSES, _OBJECT_CLASSES, _SCENE_CLASSES)  # of the register at position p, by p % 3
+_NO_REGISTER = -100  # cross entropy's mark for what does not count
 
 
 @dataclass(frozen=True)
@@ -47,24 +49,18 @@ class Reader(nn.Module):
         super().__init__()
         self.tower = tower
         width = tower.config.hidden_size
-        self.registers = nn.ModuleList(
-            nn.ModuleList(nn.Linear(width, len(names)) for names in classes)
-            for classes in (_OBJECT_CLASSES, _OBJECT_CLASSES, _SCENE_CLASSES)
-        )
-        self.end = nn.ModuleList(
-            nn.Linear(width, len(names)) for names in (*_OBJECT_CLASSES, *_OBJECT_CLASSES, *_SCENE_CLASSES)
+        self.roles = nn.ModuleList(
+            nn.ModuleList(nn.Linear(width, len(names)) for names in classes) for classes in _ROLES
         )
 
-    def forward(self, token_ids: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Logits of every class group [B, classes], read from the registers and from the end token."""
-        output = self.tower(token_ids)
-        states = output.last_hidden_state
-        from_registers = [
-            head(states[:, position])
-            for position, heads in zip((_FIRST, _SECOND, _SCENE), self.registers, strict=True)
+    def forward(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
+        """Logits of every class group at every position of its role, each [B, positions, classes]."""
+        states = self.tower(token_ids).last_hidden_state
+        return [
+            head(states[:, role :: len(_ROLES)])
+            for role, heads in enumerate(self.roles)
             for head in heads  # type: ignore[attr-defined]
         ]
-        return from_registers, [head(output.pooler_output) for head in self.end]
 
 
 def train_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer, directory: Path) -> CLIPTextModel:
@@ -102,15 +98,22 @@ def _loss(reader: Reader, tokenizer: CLIPTokenizer, draw: Draw) -> torch.Tensor:
     specs = [random_spec(draw.numpy) for _ in range(draw.batch_size)]
     captions = [random_caption(spec, draw.numpy) for spec in specs]
     targets = torch.tensor([_targets(spec, caption) for spec, caption in zip(specs, captions, strict=True)])
+    token_ids = tokenize(tokenizer, [caption.text for caption in captions])
+    is_register = (token_ids == tokenizer.eos_token_id).cumsum(1) > 1  # the padding repeats the end token
     with autocast():
-        from_registers, from_end = reader(tokenize(tokenizer, [caption.text for caption in captions]))
-    columns = targets.to(device()).unbind(1)
+        logits = reader(token_ids)
+    roles = [role for role, classes in enumerate(_ROLES) for _ in classes]
     errors = [
-        F.cross_entropy(logits.float(), column)
-        for readout in (from_registers, from_end)
-        for logits, column in zip(readout, columns, strict=True)
+        _read_error(group, target, is_register[:, role :: len(_ROLES)])
+        for group, target, role in zip(logits, targets.to(device()).unbind(1), roles, strict=True)
     ]
     return torch.stack(errors).mean()
+
+
+def _read_error(logits: torch.Tensor, target: torch.Tensor, is_register: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of [B, positions, classes] where there is a register, against one class a caption [B]."""
+    classes = target[:, None].where(is_register, _NO_REGISTER)
+    return F.cross_entropy(logits.float().flatten(0, 1), classes.flatten(), ignore_index=_NO_REGISTER)
 
 
 def _targets(spec: SceneSpec, caption: Caption) -> list[int]:

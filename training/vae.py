@@ -83,8 +83,8 @@ def _scenes(count: int, seed: int) -> np.ndarray:
 
 
 def _crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
-    """Crops, and every fifth time a quarter as many whole images, whose normalisation statistics differ."""
-    whole = draw.step % 5 == 4
+    """Crops, and every other time a quarter as many whole images, whose normalisation statistics differ."""
+    whole = draw.step % 2 == 1
     size, count = (IMAGE_SIZE, draw.batch_size // 4) if whole else (_CROP, draw.batch_size)
     chosen = draw.numpy.integers(len(images), size=count)
     corners = draw.numpy.integers(IMAGE_SIZE - size + 1, size=(count, 2))
