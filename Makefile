@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test check format train eval bench clean
+.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-planner clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## set up .venv with all dependencies and the cartridge command
 
@@ -61,6 +61,12 @@ eval: install  ## judge a ROM on prompts it has never seen: make eval ROM=shapes
 
 bench: install  ## measure our overhead against plain diffusers
 	@$(BIN)/python -m benchmarks.overhead model_store/$(ROM)
+
+bench-engine: install nginx  ## our service against serial diffusers and LitServe, over HTTP (minutes)
+	@$(BIN)/python -m benchmarks.serving model_store/$(ROM)
+
+bench-planner: install  ## simulate overload: what the planner keeps of its promises, against first come first served
+	@$(BIN)/python -m benchmarks.planner
 
 clean:  ## remove what was built
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,10 +15,10 @@ import httpx
 import torch
 
 from app.backends.stable_diffusion import load_stable_diffusion
-from app.core import GenerationParams
+from app.core import Budget, GenerationParams
 from app.engine.engine import Engine
-from app.invoker.invoker import defaults_of
 from app.invoker.resolve import resolve
+from app.invoker.runner import defaults_of
 from app.metrics import Metrics
 from app.roms.catalog import Rom, read_rom
 from deploy.running import running_service
@@ -57,9 +57,9 @@ def engine_call(rom: Rom) -> Callable[[], None]:
     """One image through our engine: encode, denoise, decode."""
     backend = load_stable_diffusion(rom, "cpu", "float32")
     params, _ = resolve(GenerationParams(_PROMPT, seed=_SEED), rom.manifest, defaults_of(backend))
-    engine = Engine(max_batch_size=8, observer=Metrics())
+    engine = Engine(max_batch_size=16, observer=Metrics())
     engine.start()
-    return lambda: void(engine.submit("bench", rom.id, params, backend, timeout_s=600).future.result())
+    return lambda: void(engine.submit("bench", rom.id, params, backend, Budget(600)).future.result())
 
 
 def pipeline_call(rom: Rom) -> Callable[[], None]:
