@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from app.diffusion.schedules import NoiseSchedule
@@ -32,6 +30,8 @@ class BackendInfo:
     noise_schedule: NoiseSchedule
     device: torch.device
     nbytes: int  # of the weights in memory
+    cell_bytes: int  # prior: memory of a forward, for each row and latent cell
+    cell_step_prior_s: float  # prior: time of a forward, for each row and latent cell
 
 
 class Backend(Protocol):
@@ -50,8 +50,8 @@ class Backend(Protocol):
     ) -> torch.Tensor:
         """The denoiser's raw output, float32 [B, C, h, w]."""
 
-    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
-        """Latents [B, C, h, w] to RGB pixels [B, H, W, 3]."""
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+        """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W]; `upcast` computes in float32."""
 
     def unload(self) -> None:
         """Let go of the weights; the object is of no use afterwards."""

@@ -6,8 +6,12 @@ import ctypes
 import gc
 import os
 import sys
+import time
+from functools import cache
 
 import torch
+
+_PROBE_SIDE, _PROBES = 512, 4
 
 
 def pick_device(name: str) -> torch.device:
@@ -36,6 +40,28 @@ def memory_bytes(name: str) -> int:
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory * 9 // 10
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a forward may take now: of the GPU, or what the kernel counts as available."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+@cache
+def flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
+    """Multiplications and additions a second in a matrix product, measured once."""
+    matrix = torch.ones(_PROBE_SIDE, _PROBE_SIDE, dtype=dtype, device=device)
+    seconds = []
+    for _ in range(_PROBES):
+        started = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return 2.0 * _PROBE_SIDE**3 / min(seconds)
 
 
 def use_threads(count: int) -> None:

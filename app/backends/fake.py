@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from app.backends.base import BackendInfo, Conditioning
@@ -28,6 +26,8 @@ class FakeBackend:
             noise_schedule=NoiseSchedule(prediction_type="sample"),
             device=torch.device("cpu"),
             nbytes=1024,
+            cell_bytes=1024,
+            cell_step_prior_s=0.0,
         )
 
     def encode_prompt(self, prompt: str) -> Conditioning:
@@ -42,12 +42,9 @@ class FakeBackend:
         # sine, here and in decode: guidance makes latents large, and where others saturate it still tells seeds apart
         return colour + 0.2 * nearness * torch.sin(latents)
 
-    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
         size = self.info.vae_scale_factor
-        colours = torch.sin(latents[:, :3])
-        pixels = colours.repeat_interleave(size, 2).repeat_interleave(size, 3)
-        levels = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        return np.asarray(levels.numpy())
+        return torch.sin(latents[:, :3]).repeat_interleave(size, 2).repeat_interleave(size, 3)
 
     def unload(self) -> None:
         """Nothing is held."""

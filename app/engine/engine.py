@@ -5,34 +5,49 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 
 from app.backends.base import Backend
-from app.core import ResolvedParams
+from app.backends.devices import free_bytes, return_memory
+from app.backends.failures import Failure, classify
+from app.core import Budget, ResolvedParams
+from app.engine.answers import Answers
 from app.engine.batch import StepOutput, run_step
-from app.engine.batcher import Batcher
-from app.engine.state import EngineResult, RequestState, Row, prepare
-from app.errors import BackendError, CartridgeError, DeadlineExceeded, NotReady
+from app.engine.batcher import Batcher, finished_by, requests_of
+from app.engine.care import DeviceCare, StepObserver
+from app.engine.costs import Costs
+from app.engine.planner import Planner, Smaller
+from app.engine.state import Listener, RequestState, Row, latent_shape, prepare
+from app.errors import NotReady
+from app.logs import log_event
 
-
-class StepObserver(Protocol):
-    def observe_step(self, rom_id: str, rows: int, seconds: float) -> None:
-        """Called after every forward."""
+_MAX_WAIT_TICKS = 8  # that a lane is passed over
 
 
 class Engine:
     """Accepts requests from any thread; answers each exactly once, through its future."""
 
     def __init__(
-        self, max_batch_size: int, observer: StepObserver, clock: Callable[[], float] = time.monotonic
+        self,
+        max_batch_size: int,
+        observer: StepObserver,
+        care: DeviceCare | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._batcher = Batcher(max_batch_size)
+        self._costs = Costs(max_batch_size, free_bytes)
+        self._planner = Planner(_MAX_WAIT_TICKS)
+        self._batcher = Batcher(_MAX_WAIT_TICKS)
+        self._answers = Answers(clock)
         self._observer = observer
+        self._care = care or DeviceCare()
         self._clock = clock
         self._arrivals: deque[RequestState] = deque()
+        self._accepted: dict[RequestState, None] = {}  # and not answered yet
+        self._progress_at = clock()
+        self._busy_until = 0.0  # when the forward in progress is expected to end
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -41,17 +56,46 @@ class Engine:
         self._thread.start()
 
     def submit(
-        self, request_id: str, rom_id: str, params: ResolvedParams, backend: Backend, timeout_s: float
+        self,
+        request_id: str,
+        rom_id: str,
+        params: ResolvedParams,
+        backend: Backend,
+        budget: Budget,
+        listener: Listener | None = None,
     ) -> RequestState:
-        """Queue a request. Its future gives an EngineResult, or raises a CartridgeError."""
-        now = self._clock()
-        state = RequestState(request_id, rom_id, params, backend, now + timeout_s, now)
+        """Accept a request. Its future gives an EngineResult, or raises a CartridgeError.
+
+        Raises Overloaded when it could not be answered inside its budget, or others no longer inside theirs.
+        """
         with self._wake:
             if self._closed:
                 raise NotReady("the service is stopping", retry_after_s=5)
+            now = self._clock()
+            costs = self._costs.of(rom_id, backend.info, latent_shape(params, backend))
+            if not self._accepted:
+                self._progress_at = now
+                costs.step.reconsider(now)
+            state = RequestState(request_id, rom_id, params, backend, budget, costs, now, listener)
+            promises = {other.demand(): other.owed_steps for other in self._accepted}
+            free_at = max(now, self._busy_until)
+            smaller = self._smaller(state)
+            state.plan = self._planner.plan(state.demand(), state.needed_steps, promises, free_at, smaller)
+            state.future.add_done_callback(lambda _: self._forget(state))
+            self._accepted[state] = None
             self._arrivals.append(state)
             self._wake.notify()
         return state
+
+    def cancel(self, state: RequestState) -> None:
+        """Let a request go before its next step; its future raises Cancelled."""
+        with self._wake:
+            state.is_cancelled = True
+            self._wake.notify()
+
+    def stalled_s(self) -> float:
+        """How long the engine has had work and made no progress, in seconds. Never waits."""
+        return self._clock() - self._progress_at if self._accepted else 0.0
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Stop after the current step. Requests that are still unfinished fail with NotReady."""
@@ -62,19 +106,29 @@ class Engine:
             self._thread.join(timeout_s)
 
     def tick(self) -> None:
-        """Let arrivals in, let late rows out, and take one step."""
+        """Let arrivals in, let those go that must, and take one step."""
         self._admit()
-        self._expire()
+        self._release()
         if len(self._batcher):
             self.step()
+        self._progress_at = self._clock()
 
     def step(self) -> None:
         """Take one batch one step forward."""
         rows = self._batcher.next_batch()
+        self._batcher.take_turn(rows)
+        done = {state: state.completed_steps for state in requests_of(rows)}
         output = self._forward(rows)
-        if output is not None:
-            for state in self._batcher.advance(rows, output):
-                self._finish(state)
+        if output is None:
+            return
+        finished = self._batcher.advance(rows, output)
+        self._progress_at = self._clock()
+        for state, steps in done.items():
+            if state.completed_steps > steps:
+                self._answers.report(state)
+        for state in finished:
+            self._answers.finish(state)
+            self._progress_at = self._clock()
 
     def _run(self) -> None:
         while True:
@@ -82,68 +136,121 @@ class Engine:
                 self._wake.wait_for(lambda: self._closed or self._arrivals or len(self._batcher))
                 if self._closed:
                     break
-            self.tick()
-        for state in [*self._arrivals, *self._batcher.requests()]:
+            try:
+                self.tick()
+            except Exception as error:  # noqa: BLE001 - a fault of the engine itself: a new process is needed
+                log_event("engine_failed", error=error)
+                self._care.report_lost(f"the engine failed: {error!r}"[:300])
+                break
+        with self._wake:
+            self._closed = True
+        for state in list(self._accepted):
             state.future.set_exception(NotReady("the service stopped before this image was done", retry_after_s=5))
 
+    def _smaller(self, state: RequestState) -> Iterator[Smaller]:
+        """The same request at half the width and height, and at a quarter."""
+        params, backend = state.params, state.backend
+        for divisor in (2, 4):
+            width, height = params.width // divisor, params.height // divisor
+            if width % backend.info.vae_scale_factor or height % backend.info.vae_scale_factor:
+                return
+            shape = latent_shape(replace(params, width=width, height=height), backend)
+            lane = self._costs.of(state.rom_id, backend.info, shape)
+            yield Smaller(replace(state.demand(), lane=lane), width, height)
+
+    def _forget(self, state: RequestState) -> None:
+        with self._wake:
+            self._accepted.pop(state, None)
+
     def _admit(self) -> None:
+        """Prepare what has arrived."""
         with self._wake:
             arrivals = list(self._arrivals)
             self._arrivals.clear()
         for state in arrivals:
+            if state.is_cancelled:
+                self._answers.end_cancelled(state)
+                continue
+            started = self._clock()
             try:
-                prepare(state, self._clock())
+                prepare(state)
             except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
-                self._fail(state, error)
-            else:
-                self._batcher.add(state)
+                self._answers.fail(state, error)
+                continue
+            state.encode_s = self._clock() - started
+            state.costs.encode.observe(state.encode_s / state.row_cost)
+            self._batcher.add(state)
+            self._progress_at = self._clock()
 
-    def _expire(self) -> None:
-        now = self._clock()
+    def _release(self) -> None:
+        """Let go who was cancelled, and who would be late if it took another step."""
         for state in self._batcher.requests():
-            if now >= state.deadline:
+            if state.is_cancelled:
                 self._batcher.remove(state)
-                done, steps = min(row.step_index for row in state.rows), len(state.table)
-                state.future.set_exception(
-                    DeadlineExceeded(f"the time budget passed after {done} of {steps} steps", param="timeout_s")
-                )
+                self._answers.end_cancelled(state)
+        while late := self._first_late():
+            self._batcher.remove(late)
+            late.is_leaving = True
+            self._answers.end_late(late)
+            self._progress_at = self._clock()
+
+    def _first_late(self) -> RequestState | None:
+        """The most urgent request, if after another step the time would not do to decode all that are due by then."""
+        requests = self._batcher.requests()
+        if not requests:
+            return None
+        rows = self._batcher.next_batch()
+        step = rows[0].request.costs.step
+        if len(requests) == 1 and not step.is_measured:  # and the only way to know is to let it go on
+            return requests[0] if self._clock() > requests[0].deadline else None
+        ready_at = self._clock() + step.upper_s(_size(rows))
+        finishing = finished_by(rows)
+        for state in sorted(requests, key=lambda state: state not in finishing):
+            ready_at += state.decode_s
+            if ready_at > state.deadline:
+                return requests[0]
+        return None
 
     def _forward(self, rows: list[Row]) -> StepOutput | None:
-        """One forward; when it throws, the requests in it fail and all others go on."""
-        started = time.perf_counter()
+        """One forward; None when it failed."""
+        size = _size(rows)
+        started = self._clock()
+        for row in rows:
+            row.is_running = True
+            row.request.started_at = min(row.request.started_at, started)
+        self._busy_until = started + rows[0].request.costs.step.upper_s(size)
         try:
             with torch.inference_mode():
                 output = run_step(rows)
         except Exception as error:  # noqa: BLE001 - as above
-            for state in dict.fromkeys(row.request for row in rows):
-                self._batcher.remove(state)
-                self._fail(state, error)
+            self._recover(rows, size, error)
             return None
-        self._observer.observe_step(rows[0].request.rom_id, len(rows), time.perf_counter() - started)
+        finally:
+            self._busy_until = 0.0
+            for row in rows:
+                row.is_running = False
+        seconds = self._clock() - started
+        rows[0].request.costs.observe_step(size, seconds, started)
+        self._observer.observe_step(rows[0].request.rom_id, size, seconds)
         return output
 
-    def _finish(self, state: RequestState) -> None:
-        denoised_at, started = self._clock(), time.perf_counter()
-        try:
-            pixels = state.backend.decode(torch.stack([row.latents for row in state.rows]))
-        except Exception as error:  # noqa: BLE001 - as above
-            self._fail(state, error)
-            return
-        state.future.set_result(
-            EngineResult(
-                images=list(pixels),
-                notices=tuple(state.notices),
-                queue_s=state.started_at - state.submitted_at,
-                encode_s=state.encode_s,
-                denoise_s=denoised_at - state.started_at - state.encode_s,
-                decode_s=time.perf_counter() - started,
-            )
-        )
+    def _recover(self, rows: list[Row], size: int, error: Exception) -> None:
+        """After a failed forward: make it smaller or make room when memory was short, or let its requests fail."""
+        failure = classify(error)
+        if failure is Failure.OUT_OF_MEMORY:
+            return_memory()
+            if len(rows) > 1:
+                rows[0].request.costs.shrink(size)
+                return
+            if self._care.free_memory():
+                return
+        elif failure is Failure.DEVICE_LOST:
+            self._care.report_lost(f"{type(error).__name__}: {error}"[:300])
+        for state in requests_of(rows):
+            self._batcher.remove(state)
+            self._answers.fail(state, error)
 
-    def _fail(self, state: RequestState, error: Exception) -> None:
-        if isinstance(error, CartridgeError):
-            state.future.set_exception(error)
-            return
-        answer = BackendError(f"ROM {state.rom_id!r} failed on this request: {type(error).__name__}: {error}"[:300])
-        answer.__cause__ = error
-        state.future.set_exception(answer)
+
+def _size(rows: list[Row]) -> int:
+    """Rows of the forward: a guided image takes two."""
+    return sum(row.request.row_cost for row in rows)

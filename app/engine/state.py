@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import math
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
 from app.backends.base import Backend
-from app.core import Notice, ResolvedParams
+from app.core import Budget, FinishReason, Notice, ResolvedParams
 from app.diffusion.latents import draw_noise, make_generator
 from app.diffusion.steps import StepTable, make_table
+from app.engine.costs import LaneCosts
+from app.engine.forecast import Demand
+from app.engine.planner import Plan
 from app.imaging import Pixels
+
+
+class Listener(Protocol):
+    """Who follows a request. Called on the engine's thread, so it must not wait."""
+
+    def on_step(self, done: int, total: int) -> None:
+        """Every image has taken `done` of `total` steps."""
+
+    def on_preview(self, done: int, images: list[Pixels]) -> None:
+        """What the images would look like; one of each."""
+
+    def previews(self, total: int) -> frozenset[int]:
+        """The steps, of `total`, after which a preview is wanted."""
 
 
 @dataclass(eq=False)
@@ -24,6 +41,7 @@ class Row:
     latents: torch.Tensor  # [C, h, w]
     denoised: torch.Tensor  # [C, h, w]: the clean image as the model last saw it
     step_index: int = 0
+    is_running: bool = False  # in the forward in progress
 
     @property
     def is_done(self) -> bool:
@@ -35,6 +53,8 @@ class EngineResult:
     """What the engine made of a request."""
 
     images: list[Pixels]  # one a seed
+    finish_reason: FinishReason
+    completed_steps: int
     notices: tuple[Notice, ...]
     queue_s: float
     encode_s: float
@@ -49,8 +69,13 @@ class RequestState:
     rom_id: str
     params: ResolvedParams
     backend: Backend
-    deadline: float  # on the engine's clock, seconds
-    submitted_at: float
+    budget: Budget
+    costs: LaneCosts
+    submitted_at: float  # on the engine's clock, seconds
+    listener: Listener | None = None
+    plan: Plan = field(default=Plan(0, 0.0, 0))
+    is_cancelled: bool = False
+    is_leaving: bool = False  # nothing but decoding is left
     future: Future[EngineResult] = field(default_factory=Future)
     # set by prepare
     table: StepTable = field(default=StepTable((), (), 1.0))
@@ -58,29 +83,84 @@ class RequestState:
     negative_prompt_embeds: torch.Tensor | None = None  # [L, D]; None without guidance
     rows: list[Row] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    started_at: float = 0.0
+    started_at: float = math.inf  # when its first row entered a forward
     encode_s: float = 0.0
+
+    @property
+    def deadline(self) -> float:
+        return self.submitted_at + self.budget.timeout_s
 
     @property
     def is_done(self) -> bool:
         return all(row.is_done for row in self.rows)
 
+    @property
+    def row_cost(self) -> int:
+        """Rows of a forward that one image takes."""
+        return 2 if self.params.do_classifier_free_guidance else 1
 
-def prepare(state: RequestState, now: float) -> None:
+    @property
+    def completed_steps(self) -> int:
+        """Steps that every image has taken."""
+        return min((row.step_index for row in self.rows), default=0)
+
+    @property
+    def begun_steps(self) -> int:
+        """Steps that every image has taken once the forward in progress has ended."""
+        return min((row.step_index + row.is_running for row in self.rows), default=0)
+
+    @property
+    def steps_left(self) -> int:
+        """Of all images together."""
+        return sum(len(self.table) - row.step_index for row in self.rows)
+
+    @property
+    def needed_steps(self) -> int:
+        """Steps that must be expected to fit before the request is accepted."""
+        share = self.budget.partial_share if self.budget.on_deadline == "partial" else 1.0
+        return math.ceil(self.params.num_inference_steps * share)
+
+    @property
+    def decode_s(self) -> float:
+        """What decoding its images is expected to take at most."""
+        return self.costs.decode.upper_s * len(self.params.seeds)
+
+    def demand(self) -> Demand:
+        """What is left to do once the forward in progress has ended."""
+        images = len(self.params.seeds)
+        return Demand(
+            lane=self.costs,
+            rows=images * self.row_cost,
+            images=images,
+            steps=0 if self.is_leaving else self.params.num_inference_steps - self.begun_steps,
+            deadline=self.deadline,
+            is_encoded=bool(self.rows),
+        )
+
+    @property
+    def owed_steps(self) -> int:
+        """What of its plan's promise is still to be done then."""
+        return 0 if self.is_leaving else max(0, self.plan.promised_steps - self.begun_steps)
+
+
+def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, int]:
+    """[C, h, w]"""
+    info = backend.info
+    return info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor
+
+
+def prepare(state: RequestState) -> None:
     """Encode the prompts, lay out the schedule and draw the first latents of every row."""
     params, info = state.params, state.backend.info
-    state.started_at = now
-    started = time.perf_counter()
     state.prompt_embeds = _encode(state, "prompt", params.prompt)
     if params.do_classifier_free_guidance:
         state.negative_prompt_embeds = _encode(state, "negative_prompt", params.negative_prompt)
     state.table = make_table(params.scheduler, info.noise_schedule, params.num_inference_steps)
-    shape = (info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor)
+    shape = latent_shape(params, state.backend)
     for seed in params.seeds:
         generator = make_generator(seed)
         latents = (draw_noise(shape, generator) * state.table.init_noise_sigma).to(info.device)
         state.rows.append(Row(state, generator, latents, torch.zeros_like(latents)))
-    state.encode_s = time.perf_counter() - started
 
 
 def _encode(state: RequestState, param: str, text: str) -> torch.Tensor:

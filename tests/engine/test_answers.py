@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from app.backends.fake import FakeBackend
-from app.core import SCHEDULERS
+from app.core import SCHEDULERS, Budget
 from app.engine.state import EngineResult, RequestState
 from app.errors import BackendError, DeadlineExceeded
 from tests.support.backends import TroubledBackend, UndecodableBackend
@@ -63,7 +63,7 @@ class AnyDay(RuleBasedStateMachine):
 
     def submit(self, asked: Asked, timeout_s: float) -> None:
         backend = self.backends[asked.rom_id]
-        state = self.bench.submit(backend, rom_id=asked.rom_id, timeout_s=timeout_s, **asked.params)
+        state = self.bench.submit(backend, rom_id=asked.rom_id, budget=Budget(timeout_s), **asked.params)
         state.future.add_done_callback(partial(self.count, state.request_id))
         self.submitted.append((asked, state))
 

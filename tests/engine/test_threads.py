@@ -10,6 +10,7 @@ import pytest
 
 from app.backends.base import Backend
 from app.backends.fake import FakeBackend
+from app.core import Budget
 from app.engine.engine import Engine
 from app.engine.state import EngineResult
 from app.errors import BackendError, NotReady
@@ -19,6 +20,7 @@ from tests.support.params import make_params
 
 CALLERS = 8
 PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
+BUDGET = Budget(PATIENCE_S)
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def engine() -> Iterator[Engine]:
 
 def ask(engine: Engine, backend: Backend, prompt: str, seed: int = 7, steps: int = 4) -> EngineResult:
     params = make_params(prompt=prompt, seeds=(seed,), num_inference_steps=steps)
-    return engine.submit(prompt, "rom", params, backend, PATIENCE_S).future.result(PATIENCE_S)
+    return engine.submit(prompt, "rom", params, backend, BUDGET).future.result(PATIENCE_S)
 
 
 def test_concurrent_callers_each_get_their_own_picture(engine: Engine) -> None:
@@ -67,22 +69,22 @@ def test_thread_outlives_a_failure(engine: Engine) -> None:
 def test_closing_answers_the_unfinished_with_not_ready() -> None:
     engine, backend = Engine(1, StepLog()), GatedBackend()
     engine.start()
-    running, waiting = (engine.submit(name, "rom", make_params(), backend, PATIENCE_S) for name in ("a", "b"))
+    running, waiting = (engine.submit(name, "rom", make_params(), backend, BUDGET) for name in ("a", "b"))
     assert backend.entered.wait(PATIENCE_S)
-    arriving = engine.submit("c", "rom", make_params(), backend, PATIENCE_S)
+    arriving = engine.submit("c", "rom", make_params(), backend, BUDGET)
     engine.close(timeout_s=0)
     backend.gate.set()
     for state in (running, waiting, arriving):
         with pytest.raises(NotReady):
             state.future.result(PATIENCE_S)
     with pytest.raises(NotReady):
-        engine.submit("d", "rom", make_params(), backend, PATIENCE_S)
+        engine.submit("d", "rom", make_params(), backend, BUDGET)
 
 
 def test_request_whose_last_step_runs_while_closing_still_gets_its_image() -> None:
     engine, backend = Engine(1, StepLog()), GatedBackend()
     engine.start()
-    state = engine.submit("a", "rom", make_params(num_inference_steps=1), backend, PATIENCE_S)
+    state = engine.submit("a", "rom", make_params(num_inference_steps=1), backend, BUDGET)
     assert backend.entered.wait(PATIENCE_S)
     engine.close(timeout_s=0)
     backend.gate.set()

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from app.backends.base import Backend, Conditioning
 from app.backends.fake import FakeBackend
+from tests.support.clock import FakeClock
+
+SMALL_CELLS = 4  # latent cells of the 16x16 pictures that tests ask for
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class WatchedBackend:
         self.forwards.append(Forward(latents.clone(), timestep.clone(), prompt_embeds.clone()))
         return self._inner.predict(latents, timestep, prompt_embeds)
 
-    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
-        return self._inner.decode(latents)
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+        return self._inner.decode(latents, upcast=upcast)
 
     def unload(self) -> None:
         self._inner.unload()
@@ -62,14 +63,14 @@ class TroubledBackend(FakeBackend):
     def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
         broken = super().encode_prompt(self.UNPREDICTABLE).prompt_embeds
         if any(torch.equal(embeds, broken) for embeds in prompt_embeds):
-            raise RuntimeError("the device ran out of memory")
+            raise RuntimeError("the denoiser gave up")
         return super().predict(latents, timestep, prompt_embeds)
 
 
 class UndecodableBackend(FakeBackend):
     """Denoises, and then makes no picture of it."""
 
-    def decode(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
         raise RuntimeError("the autoencoder gave up")
 
 
@@ -97,3 +98,29 @@ class UnloadedBackend(FakeBackend):
 
     def unload(self) -> None:
         self._on_unload()
+
+
+class TimedBackend(FakeBackend):
+    """Takes time on a test's clock. Its prior is what a forward of one small row takes; the engine derives the rest."""
+
+    def __init__(
+        self, clock: FakeClock, step_s: Callable[[int], float], encode_s: float = 0.0, decode_s: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.info = replace(self.info, cell_step_prior_s=step_s(1) / SMALL_CELLS)
+        self._clock = clock
+        self._step_s = step_s  # over the rows of the forward
+        self._encode_s = encode_s  # a prompt
+        self._decode_s = decode_s  # an image
+
+    def encode_prompt(self, prompt: str) -> Conditioning:
+        self._clock.advance(self._encode_s)
+        return super().encode_prompt(prompt)
+
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        self._clock.advance(self._step_s(len(latents)))
+        return super().predict(latents, timestep, prompt_embeds)
+
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+        self._clock.advance(self._decode_s * len(latents))
+        return super().decode(latents, upcast=upcast)

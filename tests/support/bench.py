@@ -8,10 +8,14 @@ from typing import Any
 import torch
 
 from app.backends.base import Backend
+from app.core import Budget
+from app.engine.care import DeviceCare
 from app.engine.engine import Engine
-from app.engine.state import RequestState
+from app.engine.state import Listener, RequestState
 from tests.support.clock import FakeClock
 from tests.support.params import make_params
+
+A_MINUTE = Budget(60.0)
 
 
 @dataclass
@@ -27,14 +31,22 @@ class StepLog:
 
 
 class Bench:
-    def __init__(self, max_batch_size: int = 8) -> None:
-        self.clock = FakeClock()
+    def __init__(self, max_batch_size: int = 8, care: DeviceCare | None = None, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.log = StepLog()
-        self.engine = Engine(max_batch_size, self.log, self.clock)
+        self.engine = Engine(max_batch_size, self.log, care, self.clock)
         self.states: list[RequestState] = []
 
-    def submit(self, backend: Backend, *, rom_id: str = "rom", timeout_s: float = 60.0, **asked: Any) -> RequestState:
-        state = self.engine.submit(f"r{len(self.states)}", rom_id, make_params(**asked), backend, timeout_s)
+    def submit(
+        self,
+        backend: Backend,
+        *,
+        rom_id: str = "rom",
+        budget: Budget = A_MINUTE,
+        listener: Listener | None = None,
+        **asked: Any,
+    ) -> RequestState:
+        state = self.engine.submit(f"r{len(self.states)}", rom_id, make_params(**asked), backend, budget, listener)
         self.states.append(state)
         return state
 

@@ -42,5 +42,5 @@ class Loader:
         self.gate.clear()
         self.entered.clear()
 
-    def cache(self, capacity_bytes: int) -> ModelCache:
-        return ModelCache(self.load, self.size_of, capacity_bytes)
+    def cache(self, capacity_bytes: int, max_wait_s: float = PATIENCE_S) -> ModelCache:
+        return ModelCache(self.load, self.size_of, capacity_bytes, max_wait_s)

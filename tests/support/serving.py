@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -48,6 +49,28 @@ class Serving:
         wait_until(lambda: future.done() or self.metric("cartridge_queue_depth") > depth, PATIENCE_S)
         assert not future.done(), f"the request was over before it could be seen: {future.result().text[:300]}"
         return future
+
+    def call(self, **fields: Any) -> socket.socket:
+        """A connection over which the request has gone out. Closing it hangs up."""
+        body = json.dumps(fields).encode()
+        head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection = socket.create_connection(("127.0.0.1", self.local.port), PATIENCE_S)
+        connection.sendall(head.encode() + body)
+        return connection
+
+    def until_depth(self, depth: int) -> None:
+        """Wait until so many requests are accepted and not yet answered."""
+        wait_until(lambda: self.metric("cartridge_queue_depth") == depth, PATIENCE_S)
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The log line of a request, which may be written a moment after its answer."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.events("request") if line["request_id"] == request_id]
+
+        wait_until(lambda: bool(found()), PATIENCE_S)
+        (line,) = found()
+        return line
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample's value; 0 when there is none."""
@@ -107,7 +130,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     content = answer.json()
     assert content.keys() == {"error"}
     error: dict[str, Any] = content["error"]
-    assert error.keys() == _ERROR_FIELDS
+    assert error.keys() - {"fits"} == _ERROR_FIELDS
     assert error["code"] == code
     assert error["message"]
     assert "\n" not in error["message"]

@@ -1,0 +1,75 @@
+"""Latents to pixels: the finished image, checked, and the cheap preview of one that is still in the making."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from app.backends.base import Backend
+from app.backends.devices import return_memory
+from app.backends.failures import Failure, classify
+from app.core import Notice
+from app.imaging import Pixels
+
+
+def decode_images(backend: Backend, latents: torch.Tensor) -> tuple[list[Pixels], list[Notice]]:
+    """Latents [B, C, h, w] to one picture each. Black or broken ones are decoded again in float32, then flagged."""
+    pixels = _decode(backend, latents)
+    blank = [index for index, image in enumerate(pixels) if _is_blank(image)]
+    if blank:
+        pixels[blank] = _decode(backend, latents[blank], upcast=True)
+    notices = [
+        Notice("blank_image", "prompt", f"image {index} is black or not a number, also when decoded in float32")
+        for index in blank
+        if _is_blank(pixels[index])
+    ]
+    return to_pixels(pixels), notices
+
+
+def _decode(backend: Backend, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    """All at once, or where memory is short one after the other."""
+    try:
+        return backend.decode(latents, upcast=upcast)
+    except Exception as error:
+        if classify(error) is not Failure.OUT_OF_MEMORY or len(latents) == 1:
+            raise
+    return_memory()
+    return torch.cat([backend.decode(row[None], upcast=upcast) for row in latents])
+
+
+def to_pixels(images: torch.Tensor) -> list[Pixels]:
+    """[B, 3, H, W] in -1..1 to 8-bit RGB; what is not a number becomes black."""
+    levels = ((images.nan_to_num(-1.0) / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    return list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+
+def _is_blank(image: torch.Tensor) -> bool:
+    return not bool(image.isfinite().all()) or bool((image <= -1).all())
+
+
+class PreviewMap:
+    """Latents to RGB by a linear map, fitted by least squares to what the backend's own decoder makes of them."""
+
+    def __init__(self) -> None:
+        self._weights: torch.Tensor | None = None  # [C + 1, 3]
+
+    def fit(self, latents: torch.Tensor, images: torch.Tensor) -> None:
+        """Learn from decoded images: latents [B, C, h, w], images [B, 3, H, W] in -1..1."""
+        height, width = latents.shape[-2:]
+        colours = F.adaptive_avg_pool2d(images.float().nan_to_num(), (height, width))
+        self._weights = torch.linalg.lstsq(_samples(latents), colours.permute(0, 2, 3, 1).flatten(0, 2)).solution
+
+    def render(self, backend: Backend, latents: torch.Tensor) -> list[Pixels]:
+        """Pictures of one pixel a latent cell; the first of a backend is decoded in full, to learn from."""
+        if self._weights is None:
+            self.fit(latents, backend.decode(latents))
+        assert self._weights is not None
+        batch, _, height, width = latents.shape
+        colours = (_samples(latents) @ self._weights).reshape(batch, height, width, 3)
+        return to_pixels(colours.permute(0, 3, 1, 2))
+
+
+def _samples(latents: torch.Tensor) -> torch.Tensor:
+    """[B, C, h, w] to [B h w, C + 1], with a column of ones."""
+    cells = latents.float().permute(0, 2, 3, 1).flatten(0, 2)
+    return torch.cat([cells, cells.new_ones(len(cells), 1)], dim=1)

@@ -1,0 +1,40 @@
+"""Durations that are learned as they happen."""
+
+from __future__ import annotations
+
+_GAIN_OF_MEAN, _GAIN_OF_DEVIATION = 1 / 8, 1 / 4
+_DEVIATIONS = 2.0  # that `upper` lies above the mean
+
+
+class Estimate:
+    """Running mean and mean deviation of a duration (Jacobson 1988: how TCP times its round trips)."""
+
+    def __init__(self, prior_s: float) -> None:
+        self._mean_s = prior_s
+        self._deviation_s = prior_s / 4
+        self.observations = 0
+
+    def suppose(self, prior_s: float) -> None:
+        """Another prior, as long as nothing was observed."""
+        if not self.observations:
+            self._mean_s, self._deviation_s = prior_s, prior_s / 4
+
+    def observe(self, seconds: float) -> None:
+        """Learn one duration. The first takes the place of the prior; a second that is shorter that of the first,
+        which then held what happens only once."""
+        self.observations += 1
+        if self.observations == 1 or (self.observations == 2 and seconds < self._mean_s):
+            self._mean_s, self._deviation_s = seconds, seconds / 4
+            return
+        error = seconds - self._mean_s
+        self._mean_s += _GAIN_OF_MEAN * error
+        self._deviation_s += _GAIN_OF_DEVIATION * (abs(error) - self._deviation_s)
+
+    @property
+    def mean_s(self) -> float:
+        return self._mean_s
+
+    @property
+    def upper_s(self) -> float:
+        """What the duration seldom exceeds."""
+        return self._mean_s + _DEVIATIONS * self._deviation_s
