@@ -14,6 +14,7 @@ from app.core import Health
 from app.errors import CartridgeError, ManifestError, SettingsError
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker, InvokerLimits
+from app.invoker.jobs import Jobs
 from app.invoker.service import Service, ServiceOptions
 from app.logs import log_event
 from app.metrics import Metrics
@@ -35,7 +36,7 @@ _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
 @contextmanager
 def running(settings: Settings) -> Iterator[Service]:
     """A service that listens at once and becomes ready in the background."""
-    health, metrics, catalog = HealthMonitor(), Metrics(), _read_catalog(settings)
+    health, metrics, catalog = HealthMonitor(settings.stall_after_s), Metrics(), _read_catalog(settings)
     cache = ModelCache(partial(_load, settings, metrics, health), partial(_size_of, settings))
     engine: Future[Engine] = Future()
     invoker = Invoker(catalog, cache, engine, health, metrics, _limits(settings))
@@ -48,7 +49,7 @@ def running(settings: Settings) -> Iterator[Service]:
         set_up = partial(_set_up, settings, catalog, cache, engine, health, metrics)
         threading.Thread(target=set_up, name="set-up", daemon=True).start()
         stack.callback(invoker.drain, _DRAIN_TIMEOUT_S)
-        yield Service(invoker, health, metrics, workers, options)
+        yield Service(invoker, health, metrics, Jobs(invoker.invoke, workers), options)
 
 
 def _set_up(
@@ -62,12 +63,15 @@ def _set_up(
     """Start the engine, preload ROMs and say when the service is ready. Runs on its own thread."""
     try:
         from app.backends.devices import memory_bytes, use_threads
+        from app.engine.care import DeviceCare
         from app.engine.engine import Engine
 
         use_threads(settings.threads)
         cache.set_capacity(settings.memory_bytes or memory_bytes(settings.device))
-        started = Engine(settings.max_batch_size, metrics)
+        care = DeviceCare(cache.unload_idle, partial(health.become, Health.DEVICE_FAILED))
+        started = Engine(settings.max_batch_size, metrics, care)
         started.start()
+        health.watch(started.stalled_s)
         engine.set_result(started)
         _preload(settings, catalog, cache, health)
     except Exception as error:  # noqa: BLE001 - nothing may leave this thread unreported

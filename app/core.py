@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Literal
 
 OutputFormat = Literal["png", "jpeg", "webp"]
-FinishReason = Literal["completed"]
+FinishReason = Literal["completed", "deadline"]
+OnDeadline = Literal["partial", "degrade", "fail"]
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m")  # tables in app.diffusion.steps
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
@@ -20,6 +21,8 @@ class Health(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     SETUP_FAILED = "setup_failed"
+    DEVICE_FAILED = "device_failed"
+    STALLED = "stalled"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,15 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How long a request may take, and what is to be done when that is not enough."""
+
+    timeout_s: float
+    on_deadline: OnDeadline = "partial"
+    partial_share: float = 0.5  # of the steps: what a `partial` request must be able to expect to be accepted
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One request as it left the wire."""
 
@@ -65,6 +77,10 @@ class GenerationRequest:
     model: str = "auto"
     output: OutputOptions = field(default_factory=OutputOptions)
     timeout_s: float | None = None
+    on_deadline: OnDeadline = "partial"
+    stream: bool = False
+    partial_images: int = 0  # previews of each image on the way, in a stream
+    is_named: bool = False  # the caller chose request_id, so that a second one with it joins the first
 
 
 @dataclass(frozen=True)
@@ -129,6 +145,7 @@ class GenerationResult:
     created: int  # Unix time, seconds
     images: tuple[GeneratedImage, ...]
     effective: ResolvedParams
+    completed_steps: int
     route: RouteDecision
     timings: Timings
     notices: tuple[Notice, ...]

@@ -5,17 +5,35 @@ CartridgeError
 │   ├── UndecodableRequest  400  the body is not JSON
 │   └── RequestTooLarge     413  body, image or pixels above a limit, found before decoding
 ├── UnknownRom              404  no ROM has that id; near ids are named
-├── Overloaded              429  the queue is full, or the deadline cannot be met
+├── Overloaded              429  the queue is full, or the deadline cannot be met; `fits` says what could be
+├── RequestConflict         409  another request with this id is known
+├── UnknownRequest          404  no request with this id is running
+├── Cancelled               499  the client left, or asked for an end
 ├── NotReady                503  starting, loading or draining
 ├── RomUnavailable          503  this ROM is broken and quarantined; the service lives
 ├── DeadlineExceeded        504  the deadline passed with nothing to show
-├── OutOfRomMemory          507  the ROM does not fit in the memory budget
+├── OutOfRomMemory          507  the ROM, or one image of it, does not fit in memory
 ├── BackendError            500  a forward or a decode failed
 ├── ManifestError                a ROM's files are not what they should be (becomes RomUnavailable when served)
 └── SettingsError                a setting is wrong: the service does not start
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """The largest parameters that could be accepted now."""
+
+    num_inference_steps: int
+    width: int | None = None  # pixels; None: as asked
+    height: int | None = None  # pixels; None: as asked
+
+    def __str__(self) -> str:
+        size = f" at {self.width}x{self.height}" if self.width else ""
+        return f"num_inference_steps up to {self.num_inference_steps}{size}"
 
 
 class CartridgeError(Exception):
@@ -53,9 +71,38 @@ class UnknownRom(CartridgeError):
 
 
 class Overloaded(CartridgeError):
+    """Without `retry_after_s` waiting would not help."""
+
     code = "overloaded"
     http_status = 429
     retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        fits: Fitting | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.retryable = retry_after_s is not None
+        self.fits = fits
+
+
+class RequestConflict(CartridgeError):
+    code = "request_conflict"
+    http_status = 409
+
+
+class UnknownRequest(CartridgeError):
+    code = "unknown_request"
+    http_status = 404
+
+
+class Cancelled(CartridgeError):
+    code = "cancelled"
+    http_status = 499
 
 
 class NotReady(CartridgeError):

@@ -1,24 +1,37 @@
-"""The state that `/ping` reads: a value behind a lock, never the engine."""
+"""The state that `/ping` reads: a value behind a lock, and how long the engine has stood still; never the engine."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from app.core import Health
 
 
 class HealthMonitor:
-    """Moves forward only: STARTING to READY or SETUP_FAILED, and anything to DRAINING."""
+    """Moves forward only: STARTING to READY or SETUP_FAILED, READY to DEVICE_FAILED, and anything to DRAINING.
 
-    def __init__(self) -> None:
+    READY reads as STALLED while the watched engine has had work and no progress for `stall_after_s`.
+    """
+
+    def __init__(self, stall_after_s: float = 120.0) -> None:
         self._lock = threading.Lock()
         self._health = Health.STARTING
         self._reason = "the service is starting"
+        self._stall_after_s = stall_after_s
+        self._stalled_s: Callable[[], float] = float
 
     def read(self) -> tuple[Health, str]:
         """The state and the reason for it."""
         with self._lock:
-            return self._health, self._reason
+            health, reason = self._health, self._reason
+        if health is Health.READY and (stalled_s := self._stalled_s()) > self._stall_after_s:
+            return Health.STALLED, f"the engine has made no progress for {stalled_s:.0f} s"
+        return health, reason
+
+    def watch(self, stalled_s: Callable[[], float]) -> None:
+        """Let `stalled_s` tell how long there was work and no progress, in seconds. It must not wait."""
+        self._stalled_s = stalled_s
 
     def report_progress(self, reason: str) -> None:
         """Say what STARTING waits for; of no effect in other states."""
@@ -28,5 +41,13 @@ class HealthMonitor:
 
     def become(self, health: Health, reason: str) -> None:
         with self._lock:
-            if self._health is Health.STARTING or health is Health.DRAINING:
+            if health is Health.DRAINING or (self._health, health) in _MOVES:
                 self._health, self._reason = health, reason
+
+
+_MOVES = {
+    (Health.STARTING, Health.READY),
+    (Health.STARTING, Health.SETUP_FAILED),
+    (Health.STARTING, Health.DEVICE_FAILED),
+    (Health.READY, Health.DEVICE_FAILED),
+}

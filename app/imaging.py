@@ -61,6 +61,11 @@ def encode_image(pixels: Pixels, options: OutputOptions) -> bytes:
     return buffer.getvalue()
 
 
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Another size in pixels, by Lanczos resampling."""
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
 def encode_within(images: list[Pixels], options: OutputOptions, max_bytes: int) -> EncodedImages:
     """All images in the asked format, or in the first smaller one that fits `max_bytes`, with a notice.
 

@@ -33,6 +33,9 @@ class Metrics:
         )
         self.queue_depth = Gauge("cartridge_queue_depth", "Requests accepted and not yet answered", registry=registry)
         self.resident_bytes = Gauge("cartridge_resident_bytes", "Weights in memory", registry=registry)
+        self.waiting_for_room = Gauge(
+            "cartridge_waiting_for_room", "Requests whose ROM does not fit beside those in use", registry=registry
+        )
         self._load = Histogram(
             "cartridge_rom_load_seconds", "Loading a ROM's weights", ("rom",), buckets=_SECONDS, registry=registry
         )

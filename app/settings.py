@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     request_timeout_s: float = Field(default=55.0, gt=0, le=3600)
     max_queue_size: int = Field(default=64, ge=1)
-    max_batch_size: int = Field(default=8, ge=1, le=256)
+    max_batch_size: int = Field(default=16, ge=1, le=256)  # rows of a forward; a guided image takes two
+    stall_after_s: float = Field(default=120.0, gt=0)
     max_request_bytes: int = Field(default=6 * MIB, ge=1024, le=26 * MIB)
     max_response_bytes: int = Field(default=6 * MIB, ge=64 * 1024, le=25 * MIB)
     threads: int = Field(default=0, ge=0, le=1024)  # 0: one a core

@@ -1,19 +1,25 @@
-"""`POST /invocations`: one request in, one image or more out."""
+"""`POST /invocations`: one request in, one image or more out. `DELETE /requests/{request_id}`: its end before that."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import asdict, replace
-from typing import Any
+import json
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
+from app.api.account import Account
+from app.api.problems import problem_of
+from app.api.streaming import EventStream, ProgressQueue, events
+from app.api.waiting import outcome, waiting_for
 from app.core import MIME_TYPES, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
-from app.errors import CartridgeError, InvalidRequest, RequestTooLarge
+from app.errors import Cancelled, InvalidRequest, RequestTooLarge
+from app.invoker.jobs import Job
 from app.invoker.service import Service
-from app.logs import log_event
-from app.wire.native import decode_json, parse_request, render_result
+from app.wire.native import decode_json, parse_request, render_error, render_result
 from app.wire.sagemaker import apply_headers
 
 router = APIRouter()
@@ -21,36 +27,51 @@ router = APIRouter()
 
 @router.post("/invocations")
 async def invocations(request: Request) -> Response:
-    """Parse, generate on a worker thread, and answer in JSON or, by `Accept`, with the bytes of one image."""
+    """Answer in JSON, by `Accept` with the bytes of one image, or for `stream` with events."""
     service: Service = request.app.state.service
-    started = time.monotonic()
-    status, rom_id, fields = 500, "none", {}
-    try:
+    account = Account(service, request.state.request_id)
+    async with AsyncExitStack() as stack:
+        stack.callback(account.close)
+        stack.enter_context(account.failures())
         body = await _read_body(request, service.options.max_request_bytes)
         generation = _parse(body, request)
         request.state.request_id = generation.request_id
-        fields = _describe(generation, service.options.log_prompts)
-        loop = asyncio.get_running_loop()
-        result, response = await loop.run_in_executor(service.workers, _generate, service, generation, request)
-        status, rom_id = 200, result.route.rom_id
-        timings = {name: round(value, 4) for name, value in asdict(result.timings).items()}
-        fields |= {"steps": result.effective.num_inference_steps, "timings": timings}
-        return response
-    except CartridgeError as error:
-        status = error.http_status
-        fields |= {"code": error.code, "message": error.message, "param": error.param}
-        raise
-    finally:
-        seconds = time.monotonic() - started
-        service.metrics.observe_request(status, rom_id, seconds)
-        log_event(
-            "request",
-            request_id=request.state.request_id,
-            rom=rom_id,
-            status=status,
-            seconds=round(seconds, 4),
-            **fields,
-        )
+        account.asked(generation)
+        job = await stack.enter_async_context(waiting_for(generation, service.jobs, request))
+        if generation.stream:
+            return await _stream(job, request, account, stack)
+        result = await outcome(job)
+        account.succeeded(result)
+        return await asyncio.to_thread(_render, result, request)
+
+
+@router.delete("/requests/{request_id:path}")
+async def cancel(request_id: str, request: Request) -> JSONResponse:
+    """Stop a request before its next step. Whoever waits for it is answered `cancelled`."""
+    service: Service = request.app.state.service
+    service.jobs.cancel(request_id)
+    return JSONResponse({"id": request_id, "status": "cancelled"})
+
+
+async def _stream(job: Job, request: Request, account: Account, stack: AsyncExitStack) -> Response:
+    """A response that goes on after this returns. What is refused before it began is an ordinary error."""
+    request_id = job.request.request_id
+    progress = ProgressQueue(job)
+    first = await progress.next()
+    if first is None:
+        await outcome(job)  # raises, or it was finished long ago
+
+    async def completion() -> tuple[str, bytes]:
+        try:
+            with account.failures():
+                result = await outcome(job)
+        except Exception as error:  # noqa: BLE001 - the status has been sent; an event is all that is left
+            return "error", json.dumps(render_error(problem_of(error, request), request_id)).encode()
+        account.succeeded(result)
+        return "completed", await asyncio.to_thread(render_result, result)
+
+    account.streams()
+    return EventStream(events(first, progress, completion), {"X-Request-Id": request_id}, stack.pop_all())
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes:
@@ -58,19 +79,22 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
     declared = int(request.headers.get("content-length", 0))
     received = bytearray()
     if declared <= max_bytes:
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > max_bytes:
-                break
-        else:
-            return bytes(received)
+        try:
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > max_bytes:
+                    break
+            else:
+                return bytes(received)
+        except ClientDisconnect as error:
+            raise Cancelled("the client left before the end of its body") from error
     raise RequestTooLarge(f"the body is above the limit of {max_bytes} bytes")
 
 
 def _parse(body: bytes, request: Request) -> GenerationRequest:
     content = apply_headers(decode_json(body), request.headers)
     generation = parse_request(content, request.state.request_id)
-    if (wanted := _wanted_image(request)) is None:
+    if generation.stream or (wanted := _wanted_image(request)) is None:
         return generation
     return _one_image(generation, wanted.format)
 
@@ -88,19 +112,10 @@ def _one_image(generation: GenerationRequest, output_format: OutputFormat) -> Ge
     return replace(generation, output=replace(generation.output, format=output_format))
 
 
-def _generate(service: Service, generation: GenerationRequest, request: Request) -> tuple[GenerationResult, Response]:
-    """Runs on a worker thread: blocks until the images are there, then writes the body."""
-    result = service.invoker.invoke(generation)
+def _render(result: GenerationResult, request: Request) -> Response:
     headers = {"X-Request-Id": result.request_id}
     if _wanted_image(request) is None:
-        return result, Response(render_result(result), media_type="application/json", headers=headers)
+        return Response(render_result(result), media_type="application/json", headers=headers)
     image = result.images[0]
     headers |= {"X-Cartridge-Seed": str(image.seed), "X-Cartridge-Rom": result.route.rom_id}
-    return result, Response(image.data, media_type=image.mime_type, headers=headers)
-
-
-def _describe(generation: GenerationRequest, log_prompts: bool) -> dict[str, Any]:
-    fields: dict[str, Any] = {"model": generation.model, "prompt_characters": len(generation.params.prompt)}
-    if log_prompts:
-        fields["prompt"] = generation.params.prompt
-    return fields
+    return Response(image.data, media_type=image.mime_type, headers=headers)

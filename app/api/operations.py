@@ -31,6 +31,7 @@ async def ping(request: Request) -> JSONResponse:
 async def metrics(request: Request) -> Response:
     service = _service(request)
     service.metrics.resident_bytes.set(service.invoker.cache.resident_bytes())
+    service.metrics.waiting_for_room.set(service.invoker.cache.waiting_for_room())
     return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -9,11 +9,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.errors import CartridgeError
+from app.errors import CartridgeError, Overloaded
 from app.logs import log_event
 from app.wire.native import render_error
 
-_NEVER_RETRY = (504, 507)
+_NEVER_RETRY = (409, 504, 507)  # though clients take these statuses for passing troubles
 
 
 class NotFound(CartridgeError):
@@ -35,21 +35,28 @@ def problem_response(error: CartridgeError, request_id: str) -> JSONResponse:
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
         headers["retry-after-ms"] = str(round(error.retry_after_s * 1000))
-    if error.http_status in _NEVER_RETRY:
+    if error.http_status in _NEVER_RETRY or (error.http_status == Overloaded.http_status and not error.retryable):
         headers["x-should-retry"] = "false"
     return JSONResponse(render_error(error, request_id), error.http_status, headers)
 
 
+def problem_of(error: Exception, request: Request) -> CartridgeError:
+    """What the client is told of any error. One that nobody foresaw is logged with its traceback, answered without."""
+    if isinstance(error, CartridgeError):
+        return error
+    log_event("unexpected_error", error=error, request_id=request.state.request_id, path=request.url.path)
+    return CartridgeError("an internal error; the log has the details")
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app`, expected or not, answer in the one shape."""
-    app.add_exception_handler(CartridgeError, _on_cartridge_error)
+    app.add_exception_handler(CartridgeError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_bug)
+    app.add_exception_handler(Exception, _on_error)
 
 
-async def _on_cartridge_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, CartridgeError)
-    return problem_response(error, request.state.request_id)
+async def _on_error(request: Request, error: Exception) -> Response:
+    return problem_response(problem_of(error, request), request.state.request_id)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -59,10 +66,3 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     response = problem_response(make(f"{request.method} {request.url.path}: {error.detail}"), request.state.request_id)
     response.headers.update(error.headers or {})
     return response
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    """An error nobody foresaw: logged with its traceback, answered without it."""
-    request_id = request.state.request_id
-    log_event("unexpected_error", error=error, request_id=request_id, path=request.url.path)
-    return problem_response(CartridgeError("an internal error; the log has the details"), request_id)

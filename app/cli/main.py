@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import app as package
-from app.client import Client, ServiceError
+from app.client import Answer, Client, Event, ServiceError
 
 app = typer.Typer(help="Many image-generation models behind one endpoint.", no_args_is_help=True, add_completion=False)
 roms = typer.Typer(help="What a service, or a directory, has to offer.", no_args_is_help=True)
@@ -21,7 +22,7 @@ Url = Annotated[str, typer.Option(help="The service.", envvar="CARTRIDGE_URL")]
 
 
 @app.command()
-def invoke(
+def invoke(  # noqa: PLR0913 - an argument is an option
     prompt: str,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the image goes; more get -1, -2, ...")] = Path(
         "image.png"
@@ -31,9 +32,13 @@ def invoke(
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", help="How many images.")] = 1,
+    timeout_s: Annotated[float | None, typer.Option(help="Seconds that it may take.")] = None,
+    on_deadline: Annotated[
+        str | None, typer.Option(help="Where that is too short: partial (what is there), degrade or fail.")
+    ] = None,
     url: Url = _DEFAULT_URL,
 ) -> None:
-    """Ask a service for images and save them."""
+    """Ask a service for images and save them. Ctrl-C cancels the request."""
     asked: dict[str, Any] = {
         "prompt": prompt,
         "model": model,
@@ -41,10 +46,13 @@ def invoke(
         "num_inference_steps": steps,
         "guidance_scale": guidance_scale,
         "num_images_per_prompt": number,
+        "timeout_s": timeout_s,
+        "on_deadline": on_deadline,
         "output_format": {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}.get(output.suffix.lower(), "png"),
     }
     with Client(url) as client:
-        answer = _or_exit(lambda: client.invoke(**{name: value for name, value in asked.items() if value is not None}))
+        fields = {name: value for name, value in asked.items() if value is not None}
+        answer = Answer.of(_or_exit(lambda: _follow(client.stream(**fields))))
     for index, data in enumerate(answer.images):
         path = output if index == 0 else output.with_stem(f"{output.stem}-{index}")
         path.write_bytes(data)
@@ -76,6 +84,17 @@ def serve() -> None:
     if not script.exists():
         _exit(f"{script} is missing: serve runs from a checkout or from the image")
     os.execv(sys.executable, [sys.executable, str(script)])
+
+
+def _follow(events: Iterator[Event]) -> dict[str, Any]:
+    """The response. A person who watches sees how far it is."""
+    watched = sys.stderr.isatty()
+    for event in events:
+        if event.name == "step" and watched:
+            print(f"\rstep {event.content['step']} of {event.content['steps']} ", end="", file=sys.stderr, flush=True)
+    if watched:
+        print(file=sys.stderr)
+    return event.content
 
 
 def _from_service(url: str) -> tuple[list[dict[str, Any]], dict[str, str]]:

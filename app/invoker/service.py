@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker
+from app.invoker.jobs import Jobs
 from app.metrics import Metrics
 
 
@@ -22,5 +22,5 @@ class Service:
     invoker: Invoker
     health: HealthMonitor
     metrics: Metrics
-    workers: ThreadPoolExecutor  # a thread for every request that waits
+    jobs: Jobs
     options: ServiceOptions

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.errors import ManifestError
 
@@ -43,6 +43,16 @@ class Preset(_Frozen):
     scheduler: str | None = None
     width: int | None = Field(default=None, ge=8)  # pixels
     height: int | None = Field(default=None, ge=8)  # pixels
+    partial_share: float = Field(default=0.5, gt=0, le=1)  # of the steps: the least that is worth accepting
+    degrade: tuple[Literal["steps", "size", "twin"], ...] = ("steps", "size", "twin")  # tried in this order
+    twin: str | None = Field(default=None, pattern=ROM_ID.pattern)  # a faster ROM of the same domain
+
+    @field_validator("degrade")
+    @classmethod
+    def _twin_last(cls, ways: tuple[str, ...]) -> tuple[str, ...]:
+        if "twin" in ways[:-1]:
+            raise ValueError("twin comes last: another ROM has its own steps and sizes")
+        return ways
 
 
 class Limits(_Frozen):

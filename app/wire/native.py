@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app.core import GenerationParams, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
-from app.errors import CartridgeError, InvalidRequest, UndecodableRequest
+from app.core import GenerationParams, GenerationRequest, GenerationResult, OnDeadline, OutputFormat, OutputOptions
+from app.errors import CartridgeError, InvalidRequest, Overloaded, UndecodableRequest
 
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 200_000
@@ -44,6 +44,9 @@ class InvocationRequest(BaseModel):
     output_format: OutputFormat = "png"
     output_compression: int | None = Field(default=None, ge=0, le=100)
     timeout_s: float | None = Field(default=None, gt=0)
+    on_deadline: OnDeadline = "partial"
+    stream: bool = False
+    partial_images: int = Field(default=0, ge=0, le=16)
     request_id: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[!-~]+$")
 
     @field_validator("prompt")
@@ -93,6 +96,8 @@ def parse_request(content: dict[str, Any], request_id: str) -> GenerationRequest
         raise InvalidRequest("give either seed or seeds", param="seeds")
     if body.seeds is not None and body.num_images_per_prompt not in (1, len(body.seeds)):
         raise InvalidRequest(f"does not match the {len(body.seeds)} seeds", param="num_images_per_prompt")
+    if body.partial_images and not body.stream:
+        raise InvalidRequest("only a stream has partial images", param="partial_images")
     return _to_core(body, request_id)
 
 
@@ -113,7 +118,7 @@ def render_result(result: GenerationResult) -> bytes:
             }
             for image in result.images
         ],
-        "effective": asdict(result.effective),
+        "effective": {**asdict(result.effective), "completed_steps": result.completed_steps},
         "routing": {
             "chosen": result.route.rom_id,
             "scores": dict(result.route.scores),
@@ -127,17 +132,18 @@ def render_result(result: GenerationResult) -> bytes:
 
 
 def render_error(error: CartridgeError, request_id: str) -> dict[str, Any]:
-    """The one error shape of all routes."""
-    return {
-        "error": {
-            "code": error.code,
-            "message": error.message,
-            "type": type(error).__name__,
-            "param": error.param,
-            "request_id": request_id,
-            "retryable": error.retryable,
-        }
+    """The one error shape of all routes. `fits` is there where smaller parameters could be accepted now."""
+    content: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "type": type(error).__name__,
+        "param": error.param,
+        "request_id": request_id,
+        "retryable": error.retryable,
     }
+    if isinstance(error, Overloaded) and error.fits is not None:
+        content["fits"] = {name: value for name, value in asdict(error.fits).items() if value is not None}
+    return {"error": content}
 
 
 def _flatten(content: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +190,10 @@ def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
         model=body.model,
         output=OutputOptions(body.output_format, body.output_compression),
         timeout_s=body.timeout_s,
+        on_deadline=body.on_deadline,
+        stream=body.stream,
+        partial_images=body.partial_images,
+        is_named=body.request_id is not None,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from app.bootstrap import running
 from app.core import GenerationParams, GenerationRequest, Health
 from app.errors import NotReady, SettingsError
+from app.invoker.jobs import Job
 from app.invoker.service import Service
 from app.settings import Settings
 from deploy.running import wait_until
@@ -40,7 +41,8 @@ def started(store: Path, **settings: object) -> Iterator[Service]:
 
 
 def ask(service: Service, model: str = "auto") -> str:
-    return service.invoker.invoke(GenerationRequest("a", GenerationParams("a red star", seed=1), model)).route.rom_id
+    job = Job(GenerationRequest("a", GenerationParams("a red star", seed=1), model))
+    return service.invoker.invoke(job).route.rom_id
 
 
 def test_everything_is_preloaded_by_default(store: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.core import OutputFormat, OutputOptions
 from app.errors import RequestTooLarge
-from app.imaging import Pixels, encode_image, encode_within
+from app.imaging import Pixels, encode_image, encode_within, resize
 
 FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "webp")
 
@@ -94,3 +94,23 @@ def test_what_fits_in_no_format_is_refused() -> None:
     with pytest.raises(RequestTooLarge) as raised:
         encode_within([noise()], OutputOptions("png"), 100)
     assert raised.value.param == "num_images_per_prompt"
+
+
+def test_enlarging_keeps_the_picture() -> None:
+    enlarged = resize(smooth(), 80, 48)
+    assert enlarged.shape == (48, 80, 3)
+    in_blocks = enlarged.reshape(24, 2, 40, 2, 3).mean(axis=(1, 3))
+    assert np.abs(in_blocks - smooth()).max() < 4
+
+
+def test_enlarging_is_smooth_and_sharper_than_a_straight_line() -> None:
+    """Lanczos: an edge overshoots a little, which interpolation between neighbours never does."""
+    edge = np.full((8, 8, 3), 64, dtype=np.uint8)
+    edge[:, 4:] = 192
+    line = resize(edge, 64, 8)[4, :, 0].astype(int)
+    assert line.min() < 64 and line.max() > 192
+    assert np.abs(np.diff(line)).max() < 64
+
+
+def test_one_colour_stays_one_colour_in_any_size() -> None:
+    assert np.unique(resize(np.full((8, 16, 3), 77, dtype=np.uint8), 24, 40)).tolist() == [77]

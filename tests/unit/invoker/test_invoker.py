@@ -26,6 +26,7 @@ from app.errors import (
 )
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker, InvokerLimits
+from app.invoker.jobs import Job
 from app.metrics import Metrics
 from app.model_cache import ModelCache
 from app.roms.catalog import Catalog, Rom
@@ -63,7 +64,7 @@ class Stand:
 
     def ask(self, model: str = "sound", **changes: Any) -> Any:
         params = GenerationParams("a lighthouse", num_inference_steps=2, seed=7)
-        return self.invoker.invoke(replace(GenerationRequest("r1", params, model=model), **changes))
+        return self.invoker.invoke(Job(replace(GenerationRequest("r1", params, model=model), **changes)))
 
 
 @contextmanager

@@ -63,6 +63,19 @@ def test_fields_beside_the_image_arrive() -> None:
     assert request.output == OutputOptions("webp", 40)
 
 
+def test_time_and_progress_are_as_asked_or_as_documented() -> None:
+    plain = parse_request({"prompt": "a cat"}, "r1")
+    assert (plain.on_deadline, plain.stream, plain.partial_images, plain.is_named) == ("partial", False, 0, False)
+    content = {"on_deadline": "degrade", "stream": True, "partial_images": 16, "request_id": "mine"}
+    request = parse_request({"prompt": "a cat", **content}, "r1")
+    assert (request.on_deadline, request.stream, request.partial_images) == ("degrade", True, 16)
+    assert request.is_named
+
+
+def test_partial_images_need_a_stream() -> None:
+    assert refusal(partial_images=1).param == "partial_images"
+
+
 @pytest.mark.parametrize(("alias", "field"), ALIASES)
 def test_alias_means_the_field(alias: str, field: str) -> None:
     plain: dict[str, Any] = FIELDS | {"model": "shapes"}
@@ -140,6 +153,11 @@ def test_unknown_field_inside_parameters_is_named() -> None:
         ("output_format", "gif"),
         ("output_compression", 101),
         ("timeout_s", 0),
+        ("on_deadline", "never"),
+        ("stream", "yes"),
+        ("stream", 1),
+        ("partial_images", -1),
+        ("partial_images", 17),
         ("request_id", "two words"),
         ("request_id", "x" * 65),
         ("preset", None),

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 
 from app.core import GeneratedImage, GenerationResult, Notice, ResolvedParams, RouteDecision, Timings
-from app.errors import InvalidRequest, Overloaded
+from app.errors import CartridgeError, Fitting, InvalidRequest, Overloaded
 from app.wire.native import render_error, render_result
 from tests.support.params import make_params
 
 RESULT = GenerationResult(
     request_id="r1",
     created=1_700_000_000,
-    images=(GeneratedImage(b"\x89PNG", 7, 16, 24, "image/png"), GeneratedImage(b"more", 8, 16, 24, "image/png")),
+    images=(
+        GeneratedImage(b"\x89PNG", 7, 16, 24, "image/png"),
+        GeneratedImage(b"more", 8, 16, 24, "image/png", "deadline"),
+    ),
     effective=make_params(prompt="un château", seeds=(7, 8)),
+    completed_steps=3,
     route=RouteDecision("shapes", {"shapes": 0.75, "scenes": 0.25}, "the nearest", True),
     timings=Timings(queue_s=0.25, denoise_s=1.5, total_s=2.0),
     notices=(Notice("truncated", "prompt", "dropped: the sea"),),
@@ -61,12 +65,14 @@ def test_images_are_base64_with_their_own_seed_and_size() -> None:
     first, second = rendered()["images"]
     assert [base64.b64decode(image["b64_json"]) for image in (first, second)] == [b"\x89PNG", b"more"]
     assert (first["seed"], second["seed"], first["width"], first["height"]) == (7, 8, 16, 24)
-    assert (first["mime_type"], first["finish_reason"]) == ("image/png", "completed")
+    assert first["mime_type"] == "image/png"
+    assert (first["finish_reason"], second["finish_reason"]) == ("completed", "deadline")
 
 
 def test_effective_holds_all_that_was_really_used() -> None:
     effective = rendered()["effective"]
-    assert set(effective) == {field.name for field in fields(ResolvedParams)}
+    assert set(effective) == {"completed_steps", *(field.name for field in fields(ResolvedParams))}
+    assert (effective["num_inference_steps"], effective["completed_steps"]) == (4, 3)
     assert effective["prompt"] == "un château"
     assert effective["seeds"] == [7, 8]
 
@@ -95,6 +101,24 @@ def test_error_has_the_documented_fields() -> None:
     }
 
 
-@pytest.mark.parametrize(("error", "retryable"), [(Overloaded("full"), True), (InvalidRequest("wrong"), False)])
-def test_error_says_whether_to_try_again(error: InvalidRequest | Overloaded, retryable: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [(Overloaded("full", retry_after_s=5), True), (Overloaded("too slow"), False), (InvalidRequest("wrong"), False)],
+)
+def test_error_says_whether_to_try_again(error: CartridgeError, retryable: bool) -> None:
     assert render_error(error, "r9")["error"]["retryable"] is retryable
+
+
+@pytest.mark.parametrize(
+    ("fits", "shown"),
+    [
+        (Fitting(12), {"num_inference_steps": 12}),
+        (Fitting(20, 64, 48), {"num_inference_steps": 20, "width": 64, "height": 48}),
+    ],
+)
+def test_refusal_says_what_would_fit(fits: Fitting, shown: dict[str, int]) -> None:
+    assert render_error(Overloaded("too slow", fits=fits), "r9")["error"]["fits"] == shown
+
+
+def test_refusal_is_silent_where_nothing_would_fit() -> None:
+    assert "fits" not in render_error(Overloaded("too slow"), "r9")["error"]
