@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,8 @@ class ProgressQueue:
         self._queue: asyncio.Queue[Progress | None] = asyncio.Queue()
 
         def bring(progress: Progress | None) -> None:
-            loop.call_soon_threadsafe(self._queue.put_nowait, progress)
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever followed
+                loop.call_soon_threadsafe(self._queue.put_nowait, progress)
 
         job.follow(bring)
         job.future.add_done_callback(lambda _: bring(None))

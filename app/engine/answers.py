@@ -19,8 +19,9 @@ _PREVIEW_MAPS_KEPT = 32
 
 
 class Answers:
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], report_lost: Callable[[str], None]) -> None:
         self._clock = clock
+        self._report_lost = report_lost
         self._preview_maps: OrderedDict[str, PreviewMap] = OrderedDict()  # by ROM
 
     def finish(self, state: RequestState, reason: FinishReason = "completed") -> None:
@@ -65,7 +66,10 @@ class Answers:
         if isinstance(error, CartridgeError):
             state.future.set_exception(error)
             return
-        if classify(error) is Failure.OUT_OF_MEMORY:
+        failure = classify(error)
+        if failure is Failure.DEVICE_LOST:
+            self._report_lost(f"{type(error).__name__}: {error}"[:300])
+        if failure is Failure.OUT_OF_MEMORY:
             width, height = state.params.width, state.params.height
             message = f"ROM {state.rom_id!r} has not the memory for an image of {width}x{height}"
             answer: CartridgeError = OutOfRomMemory(message, param="width")

@@ -76,11 +76,11 @@ class StepCost:
         return sizes[rows].time.mean_s / rows if (rows := min(sizes, default=0)) else self._row_prior_s
 
     def knee(self) -> int | None:
-        """The batch size beyond which larger ones, of those tried, no longer save time a row; None while it is open."""
+        """The batch size beyond which larger ones save no time a row; None until one twice as large was tried."""
         tried = {rows: size.time.mean_s / rows for rows, size in self._sizes.items() if size.trials >= _TRIALS}
         best = min(tried.values(), default=0.0) * _WORTHWHILE
         knee = min((rows for rows, row_s in tried.items() if row_s <= best), default=0)
-        return None if knee == max(tried, default=0) else knee
+        return knee if knee and max(tried) >= 2 * knee else None
 
 
 class LaneCosts:
@@ -90,11 +90,13 @@ class LaneCosts:
         self.step = StepCost(row_prior_s)
         self.encode = Estimate(row_prior_s * _ENCODE_STEPS)
         self.decode = Estimate(row_prior_s * _DECODE_STEPS)  # an image
+        self._row_prior_s = row_prior_s
         self._max_rows = max_rows
 
     def observe_step(self, rows: int, seconds: float, now: float) -> None:
+        """Learn a forward. A prior that proves too long must not keep away for good those who would show it."""
         self.step.observe(rows, seconds, now)
-        self.decode.suppose(self.step.row_s() * _DECODE_STEPS)
+        self.decode.suppose(min(self._row_prior_s, self.step.upper_s(1)) * _DECODE_STEPS)
 
     @property
     def max_rows(self) -> int:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from traceback import clear_frames
 
 import torch
 
@@ -40,9 +41,9 @@ class Engine:
         self._costs = Costs(max_batch_size, free_bytes)
         self._planner = Planner(_MAX_WAIT_TICKS)
         self._batcher = Batcher(_MAX_WAIT_TICKS)
-        self._answers = Answers(clock)
-        self._observer = observer
         self._care = care or DeviceCare()
+        self._answers = Answers(clock, self._care.report_lost)
+        self._observer = observer
         self._clock = clock
         self._arrivals: deque[RequestState] = deque()
         self._accepted: dict[RequestState, None] = {}  # and not answered yet
@@ -106,9 +107,14 @@ class Engine:
             self._thread.join(timeout_s)
 
     def tick(self) -> None:
-        """Let arrivals in, let those go that must, and take one step."""
-        self._admit()
-        self._release()
+        """Let those go that must, let arrivals in, and take one step."""
+        with self._wake:
+            arrivals = list(self._arrivals)
+            self._arrivals.clear()
+        self._release(sum(state.row_cost * state.costs.encode.upper_s for state in arrivals))
+        if arrivals:
+            self._admit(arrivals)
+            self._release()
         if len(self._batcher):
             self.step()
         self._progress_at = self._clock()
@@ -162,11 +168,8 @@ class Engine:
         with self._wake:
             self._accepted.pop(state, None)
 
-    def _admit(self) -> None:
+    def _admit(self, arrivals: list[RequestState]) -> None:
         """Prepare what has arrived."""
-        with self._wake:
-            arrivals = list(self._arrivals)
-            self._arrivals.clear()
         for state in arrivals:
             if state.is_cancelled:
                 self._answers.end_cancelled(state)
@@ -182,19 +185,19 @@ class Engine:
             self._batcher.add(state)
             self._progress_at = self._clock()
 
-    def _release(self) -> None:
-        """Let go who was cancelled, and who would be late if it took another step."""
+    def _release(self, delay_s: float = 0.0) -> None:
+        """Let go who was cancelled, and who would be late if it took another step, `delay_s` from now."""
         for state in self._batcher.requests():
             if state.is_cancelled:
                 self._batcher.remove(state)
                 self._answers.end_cancelled(state)
-        while late := self._first_late():
+        while late := self._first_late(delay_s):
             self._batcher.remove(late)
             late.is_leaving = True
             self._answers.end_late(late)
             self._progress_at = self._clock()
 
-    def _first_late(self) -> RequestState | None:
+    def _first_late(self, delay_s: float) -> RequestState | None:
         """The most urgent request, if after another step the time would not do to decode all that are due by then."""
         requests = self._batcher.requests()
         if not requests:
@@ -203,7 +206,7 @@ class Engine:
         step = rows[0].request.costs.step
         if len(requests) == 1 and not step.is_measured:  # and the only way to know is to let it go on
             return requests[0] if self._clock() > requests[0].deadline else None
-        ready_at = self._clock() + step.upper_s(_size(rows))
+        ready_at = self._clock() + delay_s + step.upper_s(_size(rows))
         finishing = finished_by(rows)
         for state in sorted(requests, key=lambda state: state not in finishing):
             ready_at += state.decode_s
@@ -236,16 +239,14 @@ class Engine:
 
     def _recover(self, rows: list[Row], size: int, error: Exception) -> None:
         """After a failed forward: make it smaller or make room when memory was short, or let its requests fail."""
-        failure = classify(error)
-        if failure is Failure.OUT_OF_MEMORY:
+        if classify(error) is Failure.OUT_OF_MEMORY:
+            clear_frames(error.__traceback__)  # they hold what the forward had allocated
             return_memory()
             if len(rows) > 1:
                 rows[0].request.costs.shrink(size)
                 return
             if self._care.free_memory():
                 return
-        elif failure is Failure.DEVICE_LOST:
-            self._care.report_lost(f"{type(error).__name__}: {error}"[:300])
         for state in requests_of(rows):
             self._batcher.remove(state)
             self._answers.fail(state, error)

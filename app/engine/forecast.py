@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from app.engine.costs import LaneCosts
 
@@ -26,6 +27,7 @@ class Demand:
     steps: int  # left
     deadline: float  # seconds, on the engine's clock
     is_encoded: bool
+    ahead: int = 0  # images that have taken the coming step already
 
     @property
     def row_cost(self) -> int:
@@ -53,12 +55,23 @@ class Outcome:
     finish: float  # with its images decoded, seconds on the engine's clock
 
 
+class _Lane:
+    """A lane's costs, read once."""
+
+    def __init__(self, costs: LaneCosts) -> None:
+        self.max_rows = costs.max_rows
+        self.encode_s = costs.encode.upper_s
+        self.forward_s = cache(costs.step.upper_s)  # over the rows of a forward
+
+
 class _Waiting:
     """A demand on its way."""
 
-    def __init__(self, demand: Demand) -> None:
+    def __init__(self, demand: Demand, lane: _Lane) -> None:
         self.demand = demand
+        self.lane = lane
         self.done = 0
+        self.ahead = demand.ahead
         self.granted = 0.0  # steps that it may have taken out of turn
         self.decode_s = demand.decode_s  # 0 once it was charged
 
@@ -80,75 +93,83 @@ class _Batch:
     part: list[_Waiting]  # some of its images have room
     forwards: int
     seconds: float
+    spent_s: float = 0.0  # on the coming step
 
 
 def forecast(demands: Sequence[Demand], now: float, max_wait_ticks: int) -> dict[Demand, Outcome]:
     """Play the requests to their ends: earliest deadline first, as many of its lane with it as a batch holds."""
-    waiting = [_Waiting(demand) for demand in sorted(demands, key=lambda demand: demand.deadline)]
-    time = now + sum(2 * demand.lane.encode.upper_s for demand in demands if not demand.is_encoded)
-    others = _others(waiting)
-    time += sum(_turns_s(others)) + _grant(others, 1.0)  # each lane may have waited long enough to go at once
+    waiting = _line_up(demands)
     outcomes: dict[Demand, Outcome] = {}
-    for one in [one for one in waiting if not one.left]:  # about to be decoded
-        time += one.charge()
-        outcomes[one.demand] = Outcome(0, time)
-        waiting.remove(one)
-    while waiting:
-        batch, others = _pack(waiting), _others(waiting)
-        turns_s = _turns_s(others)
-        share = 1 / max(1, max_wait_ticks + 1 - len(turns_s))  # of a lane's turns, for each forward of the batch
-        step_s = batch.seconds + batch.forwards * share * sum(turns_s)
-        steps = min(_steps_until(_leave_by(waiting) - time, step_s), *(one.left for one in batch.members))
-        time += steps * step_s + _grant(others, steps * batch.forwards * share) + _grant(batch.part, steps)
-        for one in batch.members:
-            one.done += steps
-        for one in [one for one in waiting if not one.left] or waiting[:1]:
+    time = now + sum(2 * one.lane.encode_s for one in waiting if not one.demand.is_encoded)
+    overdue = 1.0  # turns of each other lane: it may have waited long enough to go at once
+    leaving = [one for one in waiting if not one.left]
+    while True:
+        for one in leaving:
             time += one.charge()
             outcomes[one.demand] = Outcome(one.done, time)
             waiting.remove(one)
-    return outcomes
+        if not waiting:
+            return outcomes
+        batch, others = _pack(waiting), _others(waiting)
+        turns_s = _turns_s(others)
+        share = 1 / max(1, max_wait_ticks + 1 - len(turns_s))  # of another lane's turns, for each forward of the batch
+        step_s = batch.seconds + batch.forwards * share * sum(turns_s)
+        first_s = overdue * sum(turns_s) - batch.spent_s  # that the first step takes longer
+        until = _leave_by(waiting) - time - first_s
+        if steps := min(_steps_until(until, step_s), *(one.left for one in batch.members)):
+            forwards = steps * batch.forwards
+            time += first_s + steps * step_s
+            time += _grant(others, overdue + forwards * share) + _grant(batch.part, forwards)
+            overdue = 0.0
+        for one in batch.members:
+            one.done += steps
+        leaving = [one for one in batch.members if not one.left] or waiting[:1]
+
+
+def _line_up(demands: Sequence[Demand]) -> list[_Waiting]:
+    """Earliest deadline first."""
+    lanes = {demand.lane: _Lane(demand.lane) for demand in demands}
+    return [_Waiting(demand, lanes[demand.lane]) for demand in sorted(demands, key=lambda demand: demand.deadline)]
 
 
 def _pack(waiting: Sequence[_Waiting]) -> _Batch:
     """The most urgent one, and those of its lane that fit beside it."""
-    first = waiting[0].demand
-    lane, room = first.lane, first.lane.max_rows - first.rows
+    first = waiting[0]
+    beside = [one for one in waiting[1:] if one.lane is first.lane]
+    room = first.lane.max_rows - first.demand.rows
     if room < 0:
-        return _in_parts(waiting[0], [one for one in waiting[1:] if one.demand.lane is lane])
-    members, part, rows = [waiting[0]], [], first.rows
-    for one in waiting[1:]:
-        if one.demand.lane is not lane:
-            continue
+        return _in_parts(first, beside)
+    members, part = [first], list[_Waiting]()
+    for one in beside:
         images = min(one.demand.images, room // one.demand.row_cost)
         room -= images * one.demand.row_cost
-        rows += images * one.demand.row_cost
         if images:
             (members if images == one.demand.images else part).append(one)
-    return _Batch(members, part, 1, lane.step.upper_s(rows))
+    return _Batch(members, part, 1, first.lane.forward_s(first.lane.max_rows - room))
 
 
 def _in_parts(one: _Waiting, beside: list[_Waiting]) -> _Batch:
     """One that has more images than a forward holds; its last forward has room for others."""
-    demand, step = one.demand, one.demand.lane.step
-    at_once = max(1, demand.lane.max_rows // demand.row_cost)
-    whole, rest = divmod(demand.images, at_once)
-    seconds = whole * step.upper_s(at_once * demand.row_cost)
-    seconds += step.upper_s(rest * demand.row_cost) if rest else 0.0
-    return _Batch([one], beside, whole + (rest > 0), seconds)
+    at_once = max(1, one.lane.max_rows // one.demand.row_cost)
+    whole, rest = divmod(one.demand.images, at_once)
+    seconds = whole * one.lane.forward_s(at_once * one.demand.row_cost)
+    seconds += one.lane.forward_s(rest * one.demand.row_cost) if rest else 0.0
+    spent_s = one.ahead // at_once * one.lane.forward_s(at_once * one.demand.row_cost)
+    one.ahead = 0
+    return _Batch([one], beside, whole + (rest > 0), seconds, spent_s)
 
 
 def _others(waiting: Sequence[_Waiting]) -> list[_Waiting]:
     """Those of all lanes but the most urgent one."""
-    return [one for one in waiting if one.demand.lane is not waiting[0].demand.lane]
+    return [one for one in waiting if one.lane is not waiting[0].lane]
 
 
 def _turns_s(others: Sequence[_Waiting]) -> list[float]:
     """One forward of each of their lanes."""
-    rows: dict[LaneCosts, int] = {}
+    rows: dict[_Lane, int] = {}
     for one in others:
-        lane = one.demand.lane
-        rows[lane] = min(rows.get(lane, 0) + one.demand.rows, max(lane.max_rows, one.demand.row_cost))
-    return [lane.step.upper_s(count) for lane, count in rows.items()]
+        rows[one.lane] = min(rows.get(one.lane, 0) + one.demand.rows, max(one.lane.max_rows, one.demand.row_cost))
+    return [lane.forward_s(count) for lane, count in rows.items()]
 
 
 def _grant(others: Sequence[_Waiting], steps: float) -> float:
@@ -156,7 +177,8 @@ def _grant(others: Sequence[_Waiting], steps: float) -> float:
     seconds = 0.0
     for one in others:
         one.granted += steps
-        seconds += one.charge() if one.done + one.granted >= one.demand.steps else 0.0
+        if one.decode_s and one.done + one.granted >= one.demand.steps:
+            seconds += one.charge()
     return seconds
 
 

@@ -127,14 +127,15 @@ class RequestState:
 
     def demand(self) -> Demand:
         """What is left to do once the forward in progress has ended."""
-        images = len(self.params.seeds)
+        images, begun = len(self.params.seeds), self.begun_steps
         return Demand(
             lane=self.costs,
             rows=images * self.row_cost,
             images=images,
-            steps=0 if self.is_leaving else self.params.num_inference_steps - self.begun_steps,
+            steps=0 if self.is_leaving else self.params.num_inference_steps - begun,
             deadline=self.deadline,
             is_encoded=bool(self.rows),
+            ahead=sum(row.step_index + row.is_running > begun for row in self.rows),
         )
 
     @property

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from app.engine.state import RequestState
 
 _KEPT_FOR_S = 120.0
-_KEPT_BYTES = 64 * 1024 * 1024  # of finished images
+_KEPT_BYTES = 64 * 1024 * 1024  # of finished answers
+_ENTRY_BYTES = 4096  # that an answer takes besides its images and prompts
 
 
 @dataclass(eq=False)
@@ -111,6 +112,7 @@ class Jobs:
         self._clock = clock
         self._jobs: dict[str, Job] = {}  # running
         self._finished: OrderedDict[str, tuple[float, int, Job]] = OrderedDict()  # until when, bytes; oldest first
+        self._kept_bytes = 0
         self._lock = threading.Lock()
 
     def begin(self, request: GenerationRequest) -> Job:
@@ -181,14 +183,20 @@ class Jobs:
                 raise Cancelled("cancelled after its last step")
             self._drop(job)
             if job.request.is_named:
-                nbytes = sum(len(image.data) for image in result.images)
+                nbytes = _size_of(result)
                 self._finished[request_id] = (self._clock() + _KEPT_FOR_S, nbytes, job)
+                self._kept_bytes += nbytes
                 self._forget_old()
 
     def _forget_old(self) -> None:
-        kept_bytes = sum(nbytes for _, nbytes, _ in self._finished.values())
-        for request_id, (until, nbytes, _) in list(self._finished.items()):
-            if until > self._clock() and kept_bytes <= _KEPT_BYTES:
+        while self._finished:
+            request_id, (until, nbytes, _) = next(iter(self._finished.items()))
+            if until > self._clock() and self._kept_bytes <= _KEPT_BYTES:
                 break
             del self._finished[request_id]
-            kept_bytes -= nbytes
+            self._kept_bytes -= nbytes
+
+
+def _size_of(result: GenerationResult) -> int:
+    prompts = len(result.effective.prompt) + len(result.effective.negative_prompt)
+    return sum(len(image.data) for image in result.images) + 2 * prompts + _ENTRY_BYTES

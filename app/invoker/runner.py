@@ -85,7 +85,7 @@ class Runner:
     def _check_load(self, rom: Rom, timeout_s: float) -> None:
         """Raises NotReady at once where loading would take all the time there is; it goes on for the next request."""
         load_s = self._cache.expected_load_s(rom)
-        if load_s > timeout_s:
+        if load_s > timeout_s > 0:
             self._cache.prefetch(rom)
             reason = f"ROM {rom.id!r} is being loaded, which takes {load_s:.1f} s; {timeout_s:.1f} s are left"
             raise NotReady(reason, retry_after_s=load_s)

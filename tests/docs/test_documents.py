@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 import re
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from app import errors
 from app.api import problems
 from app.api.app import create_app
-from app.core import SCHEDULERS
+from app.core import SCHEDULERS, Health
+from app.invoker.progress import Progress
 from app.metrics import Metrics
-from app.roms.manifest import RomManifest
+from app.roms.manifest import Preset, RomManifest
 from app.settings import PREFIX, Settings
 from app.wire.native import ALIASES, InvocationRequest
 
@@ -66,9 +69,21 @@ def test_every_scheduler_is_documented(scheduler: str) -> None:
     assert f"`{scheduler}`" in read("docs/api.md")
 
 
-@pytest.mark.parametrize("name", RomManifest.model_fields)
+@pytest.mark.parametrize("name", [*RomManifest.model_fields, *Preset.model_fields])
 def test_every_manifest_field_is_documented(name: str) -> None:
     assert f"`{name}`" in read("docs/roms.md")
+
+
+@pytest.mark.parametrize("state", Health)
+def test_every_state_of_the_service_is_documented(state: Health) -> None:
+    assert f"| `{state.value}` |" in read("docs/operations.md")
+
+
+@pytest.mark.parametrize("progress", get_args(Progress))
+def test_every_field_of_an_event_is_documented(progress: type) -> None:
+    names = {"request_id": "id", "images": "b64_json"}  # as events call them
+    for field in fields(progress):
+        assert f"`{names.get(field.name, field.name)}`" in read("docs/api.md")
 
 
 def test_every_metric_is_documented() -> None:
@@ -78,9 +93,10 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_nginx_and_the_api_know_the_same_routes() -> None:
-    offered = set(create_app(nullcontext).openapi()["paths"])  # type: ignore[arg-type]
-    passed_on = set(re.findall(r"location = (/\w+) {[^}]*proxy_pass", read("nginx.conf")))
-    assert passed_on == offered
+    """A route that ends in a parameter is a pattern in nginx: whatever comes after its last slash."""
+    offered = {path.partition("{")[0] for path in create_app(nullcontext).openapi()["paths"]}  # type: ignore[arg-type]
+    passed_on = re.findall(r"location (?:= (/\w+)|~ \^(/\w+/)\.) {[^}]*proxy_pass", read("nginx.conf"))
+    assert {exact or prefix for exact, prefix in passed_on} == offered
 
 
 def test_every_target_is_in_the_readme() -> None:

@@ -32,11 +32,14 @@ def note(request: pytest.FixtureRequest) -> Note:
 
 @pytest.fixture(scope="session")
 def endless_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a fake ROM, `endless`, that takes requests long enough to be looked at while they run."""
+    """The address of a fake ROM, `endless`, that takes requests long enough to be looked at while they run.
+
+    A request is worth accepting for one of its thousand steps, however slow the machine seems to be.
+    """
     store = tmp_path_factory.mktemp("endless")
     write_manifest(
         store / "endless",
-        presets={"default": {"num_inference_steps": 1000, "guidance_scale": 1.0}},
+        presets={"default": {"num_inference_steps": 1000, "guidance_scale": 1.0, "partial_share": 0.001}},
         limits={"max_steps": 1000, "max_batch": 64},
     )
     return f"file://{store}"
@@ -55,6 +58,13 @@ def service(roms_before: RomFiles, tmp_path_factory: pytest.TempPathFactory) -> 
     sources = ",".join(roms_before)
     directory = tmp_path_factory.mktemp("service")
     with serving(directory, CARTRIDGE_ROM_SOURCES=sources, CARTRIDGE_READY="all") as started:
+        yield started.until_ready()
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The service as `./serve` starts it without any setting, ready, with the embedded ROM."""
+    with serving(tmp_path_factory.mktemp("shapes"), CARTRIDGE_ROM_SOURCES="") as started:
         yield started.until_ready()
 
 

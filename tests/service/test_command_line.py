@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,11 @@ from deploy.running import ROOT, free_port
 from tests.support.roms import write_manifest
 from tests.support.serving import PATIENCE_S, Serving
 
+CARTRIDGE = Path(sys.executable).with_name("cartridge")
+
 
 def cartridge(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("cartridge")), *arguments]
+    command = [str(CARTRIDGE), *arguments]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
@@ -38,6 +42,44 @@ def test_invoke_tells_what_the_service_has_against_it(service: Serving) -> None:
     done = cartridge("invoke", "a red star", "--model", "fke", "--url", service.local.url)
     assert done.returncode == 1
     assert "404: no ROM has the id 'fke'; near: fake" in done.stderr
+
+
+def test_invoke_passes_on_what_is_to_be_done_at_a_deadline(service: Serving, tmp_path: Path) -> None:
+    options = ("--timeout-s", "20", "--on-deadline", "degrade", "--url", service.local.url)
+    assert cartridge("invoke", "a red star", *options, directory=tmp_path).returncode == 0
+    wrong = cartridge("invoke", "a red star", "--on-deadline", "never", "--url", service.local.url)
+    assert wrong.returncode == 1
+    assert "422: on_deadline" in wrong.stderr
+
+
+def test_invoke_shows_a_person_how_far_it_is(service: Serving, tmp_path: Path) -> None:
+    screen, terminal = os.openpty()
+    command = [str(CARTRIDGE), "invoke", "a red star", "--steps", "3", "--url", service.local.url]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=terminal, timeout=PATIENCE_S, check=False
+    )
+    os.close(terminal)
+    shown = os.read(screen, 4096).decode()
+    os.close(screen)
+    assert done.returncode == 0
+    assert [f"step {number} of 3" in shown for number in (1, 2, 3)] == [True] * 3
+
+
+def test_invoke_that_is_interrupted_cancels_its_request(service: Serving, tmp_path: Path) -> None:
+    asked = ("--model", "endless", "--steps", "1000", "-n", "64", "--url", service.local.url)
+    process = subprocess.Popen(
+        [str(CARTRIDGE), "invoke", "a red star", *asked],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a job in the background ignores
+    )
+    service.until_depth(1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert b"Traceback" not in stderr
+    service.until_depth(0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_invoke_tells_where_nobody_answers() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,10 @@ import pytest
 from PIL import Image
 
 from evaluation.judge import judge
-from tests.support.serving import Serving, serving
+from tests.support.serving import Serving
 from training.scenes import ObjectSpec, SceneSpec
 
 STAR = "a large red star on a black background"
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("service"), CARTRIDGE_ROM_SOURCES="") as started:
-        yield started.until_ready()
 
 
 def picture(service: Serving, prompt: str, **fields: Any) -> Image.Image:

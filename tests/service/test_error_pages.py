@@ -60,13 +60,16 @@ def nginx_without_backend(service: Serving) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/invocations/", "/openapi.json", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere", "/invocations/", "/requests", "/requests/", "/openapi.json", "/docs"]
+)
 def test_no_such_route_is_404(service: Serving, path: str) -> None:
     problem(service.http.get(path), 404, "not_found")
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/invocations"), ("DELETE", "/ping"), ("POST", "/info"), ("TRACE", "/ping")]
+    ("method", "path"),
+    [("GET", "/invocations"), ("DELETE", "/ping"), ("POST", "/info"), ("TRACE", "/ping"), ("GET", "/requests/a")],
 )
 def test_a_method_that_the_route_does_not_take_is_405(service: Serving, method: str, path: str) -> None:
     problem(service.http.request(method, path), 405, "method_not_allowed")

@@ -6,13 +6,15 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 
+from deploy.running import wait_until
 from tests.service.conftest import Note, Start
-from tests.support.serving import Serving, problem
+from tests.support.serving import PATIENCE_S, Serving, problem
 
 ENDLESS: dict[str, Any] = {"prompt": "a red star", "model": "endless", "num_images_per_prompt": 64}
 CROWD = 8
@@ -57,7 +59,8 @@ def test_a_crowd_gets_what_each_of_it_asked_for(service: Serving) -> None:
 
 
 def test_a_passed_deadline_is_504_that_asks_for_no_retry(service: Serving) -> None:
-    answer = service.invoke(**ENDLESS, timeout_s=0.2)
+    """Nobody has asked for this size, so the service tries what it does not know to be hopeless."""
+    answer = service.invoke(**ENDLESS | {"width": 72, "height": 72}, timeout_s=0.2, on_deadline="fail")
     error = problem(answer, 504, "deadline_exceeded")
     assert (error["param"], error["retryable"]) == ("timeout_s", False)
     assert answer.headers["x-should-retry"] == "false"
@@ -65,9 +68,13 @@ def test_a_passed_deadline_is_504_that_asks_for_no_retry(service: Serving) -> No
 
 
 def test_a_deadline_of_one_request_leaves_its_neighbour_alone(service: Serving) -> None:
-    neighbour = service.begin(**ENDLESS | {"num_images_per_prompt": 8})
-    assert service.invoke(**ENDLESS, timeout_s=0.2).status_code == 504
-    assert neighbour.result().status_code == 200
+    asked = ENDLESS | {"num_images_per_prompt": 8, "width": 256, "height": 256, "seed": 7}
+    alone = service.invoke(**asked).json()["images"]
+    neighbour = service.begin(**asked)
+    hurried = service.invoke(**asked | {"seed": 7000}, timeout_s=0.2)
+    assert hurried.status_code in (200, 429)
+    assert hurried.status_code == 429 or hurried.json()["images"][0]["finish_reason"] == "deadline"
+    assert neighbour.result(PATIENCE_S).json()["images"] == alone
 
 
 def test_a_full_queue_is_429_with_the_time_to_come_back(start: Start, endless_store: str) -> None:
@@ -79,3 +86,19 @@ def test_a_full_queue_is_429_with_the_time_to_come_back(start: Start, endless_st
     assert service.http.get("/ping").status_code == 200
     assert accepted.result().status_code in (200, 504)
     assert service.invoke(prompt="a red star", num_inference_steps=1).status_code == 200
+
+
+def test_ping_is_503_while_the_engine_makes_no_progress(start: Start, endless_store: str) -> None:
+    """Here a single step counts as too long, so that it stands still again and again."""
+    service = start(CARTRIDGE_ROM_SOURCES=endless_store, CARTRIDGE_STALL_AFTER_S="0.001").until_ready()
+    pings: list[httpx.Response] = []
+
+    def ping() -> int:
+        pings.append(service.http.get("/ping"))
+        return pings[-1].status_code
+
+    with closing(service.call(**ENDLESS, width=1024, height=1024)):
+        wait_until(lambda: ping() == 503, PATIENCE_S)
+        assert pings[-1].json()["status"] == "stalled"
+        assert "no progress" in pings[-1].json()["reason"]
+    wait_until(lambda: ping() == 200, PATIENCE_S)

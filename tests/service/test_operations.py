@@ -15,17 +15,6 @@ STEP_METRICS = ("cartridge_denoise_step_seconds_count", "cartridge_batch_size_co
 REQUEST_METRICS = ("cartridge_request_duration_seconds_count", "cartridge_queue_wait_seconds_count")
 
 
-def logged_request(service: Serving, request_id: str) -> dict[str, Any]:
-    """The log line of a request, which may be written a moment after its answer."""
-
-    def found() -> list[dict[str, Any]]:
-        return [line for line in service.events("request") if line["request_id"] == request_id]
-
-    wait_until(lambda: bool(found()), PATIENCE_S)
-    (line,) = found()
-    return line
-
-
 def test_every_line_of_the_log_is_json_with_time_level_and_event(service: Serving) -> None:
     (ready,) = service.events("ready")
     assert ready["level"] == "info"
@@ -35,7 +24,7 @@ def test_every_line_of_the_log_is_json_with_time_level_and_event(service: Servin
 
 def test_the_log_tells_of_a_request_who_what_and_how_long(service: Serving) -> None:
     answer = service.invoke(prompt=SECRET, num_inference_steps=3).json()
-    line = logged_request(service, answer["id"])
+    line = service.logged(answer["id"])
     assert (line["status"], line["rom"], line["steps"]) == (200, "fake", 3)
     assert line["timings"].keys() == answer["timings"].keys()
     assert line["seconds"] >= line["timings"]["denoise_s"] >= 0
@@ -43,21 +32,21 @@ def test_the_log_tells_of_a_request_who_what_and_how_long(service: Serving) -> N
 
 def test_the_log_tells_of_a_refused_request_why(service: Serving) -> None:
     answer = service.invoke(prompt=SECRET, width=100)
-    line = logged_request(service, answer.json()["error"]["request_id"])
+    line = service.logged(answer.json()["error"]["request_id"])
     assert (line["status"], line["code"], line["param"]) == (422, "invalid_request", "width")
 
 
 def test_prompts_are_not_in_the_log(service: Serving) -> None:
     answers = [service.invoke(prompt=SECRET).json()["id"], service.invoke(prompt=SECRET, request_id="r1").json()["id"]]
     for request_id in answers:
-        logged_request(service, request_id)
+        service.logged(request_id)
     assert SECRET not in service.stdout() + service.stderr()
 
 
 def test_prompts_are_in_the_log_where_a_setting_says_so(start: Start) -> None:
     service = start(CARTRIDGE_LOG_PROMPTS="true").until_ready()
     request_id = service.invoke(prompt=SECRET).json()["id"]
-    assert logged_request(service, request_id)["prompt"] == SECRET
+    assert service.logged(request_id)["prompt"] == SECRET
 
 
 @pytest.mark.parametrize("name", [*STEP_METRICS, *REQUEST_METRICS])

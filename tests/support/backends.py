@@ -74,6 +74,71 @@ class UndecodableBackend(FakeBackend):
         raise RuntimeError("the autoencoder gave up")
 
 
+class FaultyBackend(FakeBackend):
+    """Meets each of its `faults` once, in the next calls of that kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forward_faults: list[Exception] = []
+        self.decode_faults: list[Exception] = []
+        self.encode_faults: list[Exception] = []
+
+    def encode_prompt(self, prompt: str) -> Conditioning:
+        _meet(self.encode_faults)
+        return super().encode_prompt(prompt)
+
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        _meet(self.forward_faults)
+        return super().predict(latents, timestep, prompt_embeds)
+
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+        _meet(self.decode_faults)
+        return super().decode(latents, upcast=upcast)
+
+
+def _meet(faults: list[Exception]) -> None:
+    if faults:
+        raise faults.pop(0)
+
+
+class CrampedBackend(FakeBackend):
+    """Has memory for `rows` of a forward, and for `images` of a decoding."""
+
+    def __init__(self, rows: int = 100, images: int = 100) -> None:
+        super().__init__()
+        self.rows = rows
+        self.images = images
+
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        if len(latents) > self.rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return super().predict(latents, timestep, prompt_embeds)
+
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+        if len(latents) > self.images:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return super().decode(latents, upcast=upcast)
+
+
+class BlankBackend(FakeBackend):
+    """Overflows in half precision: its pictures are all of one value, some or all of them, unless it is upcast."""
+
+    def __init__(self, value: float, upcast_helps: bool = True, sound_images: int = 0) -> None:
+        super().__init__()
+        self._value = value
+        self._upcast_helps = upcast_helps
+        self._sound_images = sound_images  # of a decoding, the first ones
+        self.upcasts: list[int] = []  # images of each
+
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+        pixels = super().decode(latents)
+        if upcast:
+            self.upcasts.append(len(latents))
+        if not upcast or not self._upcast_helps:
+            pixels[0 if upcast else self._sound_images :] = self._value
+        return pixels
+
+
 class GatedBackend(FakeBackend):
     """Stops in the middle of its first forward until the test opens the gate."""
 

@@ -16,6 +16,7 @@ from tests.support.clock import FakeClock
 from tests.support.params import make_params
 
 A_MINUTE = Budget(60.0)
+ALL_DAY = Budget(86400.0)
 
 
 @dataclass
@@ -63,6 +64,12 @@ class Bench:
         raise AssertionError("requests are left without an answer")
 
 
+def learned(bench: Bench, backend: Backend, *, rom_id: str = "rom", **asked: Any) -> None:
+    """Let the engine learn, from a request nobody waits for, what the backend takes; what it foresees is then near."""
+    bench.submit(backend, rom_id=rom_id, budget=ALL_DAY, num_inference_steps=50, **asked)
+    bench.run()
+
+
 def alone(backend: Backend, **asked: Any) -> RequestState:
     """A finished request that never had company."""
     bench = Bench()
@@ -74,3 +81,8 @@ def alone(backend: Backend, **asked: Any) -> RequestState:
 def latents_of(state: RequestState) -> torch.Tensor:
     """[B, C, h, w]"""
     return torch.stack([row.latents for row in state.rows])
+
+
+def image_of(state: RequestState) -> bytes:
+    """All its images, one after the other; raises what it was answered with instead."""
+    return b"".join(image.tobytes() for image in state.future.result(0).images)

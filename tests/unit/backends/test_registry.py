@@ -69,7 +69,8 @@ def test_half_precision_still_answers_in_single(tiny_rom: Path) -> None:
     embeds = backend.encode_prompt("a cat").prompt_embeds[None]
     output = backend.predict(torch.zeros(1, 4, 8, 8), torch.tensor([500.0]), embeds)
     assert output.dtype == torch.float32
-    assert backend.decode(output).shape == (1, 16, 16, 3)
+    pixels = backend.decode(output)
+    assert (pixels.dtype, tuple(pixels.shape)) == (torch.float32, (1, 3, 16, 16))
 
 
 def test_named_device_and_precision_are_used() -> None:

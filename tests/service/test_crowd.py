@@ -1,0 +1,168 @@
+"""A crowd before the real service and the embedded ROM: everybody who stays gets what is theirs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from app.client import Client, ServiceError
+from app.imaging import Pixels
+from tests.service.conftest import Note
+from tests.support.serving import PATIENCE_S, Serving, children_of
+
+CROWD = 64
+SIZES = ((128, 128), (64, 64), (96, 64), (64, 96))
+SAME_LEVELS = 2  # the arithmetic of a larger batch may differ in the last bit of a float
+PING_GOAL_S = 0.05
+MOST_GROWTH_BYTES = 256 * 1024 * 1024
+WAYS_TO_LEAVE = ("hang up", "cut the stream")
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One client: what it asks, and whether and how it leaves before its answer."""
+
+    asked: dict[str, Any]
+    leaves: str = ""
+    after_events: int = 1
+
+
+@dataclass
+class Pings:
+    """A probe of `/ping` that runs beside the crowd."""
+
+    url: str
+    statuses: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    _enough: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as http:
+            while not self._enough.wait(0.005):
+                started = time.perf_counter()
+                self.statuses.append(http.get("/ping").status_code)
+                self.seconds.append(time.perf_counter() - started)
+
+    def stop(self) -> None:
+        self._enough.set()
+
+    def p99_s(self) -> float:
+        return sorted(self.seconds)[len(self.seconds) * 99 // 100]
+
+
+def make_guests() -> list[Guest]:
+    """The same crowd every time; a third of it leaves."""
+    chance = random.Random(64)
+    guests = []
+    for number in range(CROWD):
+        width, height = chance.choice(SIZES)
+        asked: dict[str, Any] = {
+            "prompt": chance.choice(("a large red star", "a small blue ring", "three green circles")),
+            "seed": 1000 + number,
+            "num_inference_steps": chance.randint(2, 8),
+            "width": width,
+            "height": height,
+        }
+        leaves = chance.choice(WAYS_TO_LEAVE) if number % 3 == 0 else ""
+        guests.append(Guest(asked, leaves, chance.randint(1, asked["num_inference_steps"])))
+    return guests
+
+
+@contextmanager
+def suppress_refusal() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        assert str(error).startswith("429")
+
+
+def visit(service: Serving, guest: Guest, together: threading.Barrier) -> httpx.Response | None:
+    """The answer, or None for a guest who has left."""
+    with httpx.Client(base_url=service.local.url, timeout=PATIENCE_S) as http, Client(service.local.url) as client:
+        together.wait(PATIENCE_S)
+        if guest.leaves == "hang up":
+            with closing(service.call(**guest.asked)):
+                return None
+        if guest.leaves == "cut the stream":
+            with closing(client.stream(**guest.asked)) as events, suppress_refusal():
+                for _ in range(guest.after_events):
+                    next(events)
+            return None
+        return http.post("/invocations", json=guest.asked)
+
+
+def picture(answer: httpx.Response) -> Pixels:
+    (image,) = answer.json()["images"]
+    assert image["finish_reason"] == "completed"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(image["b64_json"]))))
+
+
+def difference(one: Pixels, other: Pixels) -> int:
+    """The largest, in levels of a colour."""
+    if one.shape != other.shape:
+        return 255
+    return int(np.abs(one.astype(int) - other.astype(int)).max())
+
+
+def resident_bytes(service: Serving) -> int:
+    """Memory of the worker."""
+    (worker,) = children_of(service.child("gunicorn"))
+    with open(f"/proc/{worker}/status", encoding="ascii") as status:
+        (line,) = (line for line in status if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def let_in(service: Serving, guests: list[Guest]) -> tuple[list[httpx.Response | None], Pings]:
+    """All guests at once, and what `/ping` said meanwhile."""
+    together, pings = threading.Barrier(len(guests)), Pings(service.local.url)
+    with ThreadPoolExecutor(len(guests) + 1) as threads:
+        probe: Future[None] = threads.submit(pings.run)
+        visits = [threads.submit(visit, service, guest, together) for guest in guests]
+        try:
+            answers = [future.result(PATIENCE_S) for future in visits]
+            service.until_depth(0)
+        finally:
+            pings.stop()
+        probe.result(PATIENCE_S)
+    return answers, pings
+
+
+def test_everybody_who_stays_gets_their_own_picture(shapes: Serving, note: Note) -> None:
+    guests = make_guests()
+    staying = [guest for guest in guests if not guest.leaves]
+    alone = [picture(shapes.invoke(**guest.asked)) for guest in staying]
+    memory = resident_bytes(shapes)
+    answers, pings = let_in(shapes, guests)
+
+    assert [answer is None for answer in answers] == [bool(guest.leaves) for guest in guests]
+    stayed = [answer for answer in answers if answer is not None]
+    assert {answer.status_code for answer in stayed} <= {200, 429}
+    assert all(answer.json()["error"]["retryable"] for answer in stayed if answer.status_code == 429)
+    served = [index for index, answer in enumerate(stayed) if answer.status_code == 200]
+    assert served
+    for index in served:
+        got = picture(stayed[index])
+        same = [other for other, expected in enumerate(alone) if difference(got, expected) <= SAME_LEVELS]
+        assert same == [index]
+
+    assert set(pings.statuses) == {200}
+    assert statistics.median(pings.seconds) < PING_GOAL_S
+    growth = resident_bytes(shapes) - memory
+    assert growth < MOST_GROWTH_BYTES
+    note(
+        f"{len(served)} of {len(staying)} served; ping median {statistics.median(pings.seconds) * 1000:.1f} ms, "
+        f"p99 {pings.p99_s() * 1000:.1f} ms of {len(pings.seconds)}; memory {growth / 1024 / 1024:+.0f} MiB"
+    )
