@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 _GAIN_OF_MEAN, _GAIN_OF_DEVIATION = 1 / 8, 1 / 4
-_DEVIATIONS = 2.0  # that `upper` lies above the mean
+_DEVIATIONS = 2.0  # that `upper_s` lies above the mean
+_SURPRISE = 4.0  # means: a longer duration counts as this, so that one held up by something else does not rule for long
 
 
 class Estimate:
@@ -26,7 +27,8 @@ class Estimate:
         if self.observations == 1 or (self.observations == 2 and seconds < self._mean_s):
             self._mean_s, self._deviation_s = seconds, seconds / 4
             return
-        error = seconds - self._mean_s
+        counted = min(seconds, _SURPRISE * self._mean_s) if self._mean_s else seconds
+        error = counted - self._mean_s
         self._mean_s += _GAIN_OF_MEAN * error
         self._deviation_s += _GAIN_OF_DEVIATION * (abs(error) - self._deviation_s)
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from app.backends.fake import FakeBackend
-from app.core import SCHEDULERS, Budget
+from app.core import SCHEDULERS, Budget, OnDeadline
+from app.engine.care import DeviceCare
 from app.engine.state import EngineResult, RequestState
-from app.errors import BackendError, DeadlineExceeded
-from tests.support.backends import TroubledBackend, UndecodableBackend
-from tests.support.bench import Bench, alone
+from app.errors import BackendError, Cancelled, DeadlineExceeded, OutOfRomMemory, Overloaded
+from tests.support.backends import CrampedBackend, TroubledBackend, UndecodableBackend
+from tests.support.bench import A_MINUTE, Bench, alone, image_of
 
 PROMPTS = st.sampled_from(["red", "green", "blue"])
 TROUBLES = st.sampled_from([TroubledBackend.UNENCODABLE, TroubledBackend.UNPREDICTABLE])
@@ -50,37 +51,65 @@ ASKED = st.builds(
 
 @cache
 def picture(asked: Asked) -> bytes:
-    return b"".join(image.tobytes() for image in alone(FakeBackend(), **asked.params).future.result(0).images)
+    return image_of(alone(FakeBackend(), **asked.params))
 
 
 class AnyDay(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(max_batch_size=3)
-        self.backends = {"sound": FakeBackend(), "troubled": TroubledBackend(), "undecodable": UndecodableBackend()}
+        self.bench = Bench(max_batch_size=3, care=DeviceCare(free_memory=self.free_memory))
+        self.cramped = CrampedBackend(rows=2)
+        self.backends = {
+            "sound": FakeBackend(),
+            "troubled": TroubledBackend(),
+            "undecodable": UndecodableBackend(),
+            "cramped": self.cramped,
+        }
+        self.idle_roms = 1
         self.answers: Counter[str] = Counter()
         self.submitted: list[tuple[Asked, RequestState]] = []
 
-    def submit(self, asked: Asked, timeout_s: float) -> None:
+    def submit(self, asked: Asked, budget: Budget) -> None:
         backend = self.backends[asked.rom_id]
-        state = self.bench.submit(backend, rom_id=asked.rom_id, budget=Budget(timeout_s), **asked.params)
+        try:
+            state = self.bench.submit(backend, rom_id=asked.rom_id, budget=budget, **asked.params)
+        except Overloaded:
+            return
         state.future.add_done_callback(partial(self.count, state.request_id))
         self.submitted.append((asked, state))
+
+    def free_memory(self) -> bool:
+        self.idle_roms -= 1
+        return self.idle_roms >= 0
 
     def count(self, request_id: str, future: Future[EngineResult]) -> None:
         self.answers[request_id] += 1
 
-    @rule(asked=ASKED, timeout_s=st.integers(1, 20))
-    def submit_sound(self, asked: Asked, timeout_s: int) -> None:
-        self.submit(asked, timeout_s)
+    @rule(asked=ASKED, timeout_s=st.integers(1, 20), on_deadline=st.sampled_from(["partial", "degrade", "fail"]))
+    def submit_sound(self, asked: Asked, timeout_s: int, on_deadline: OnDeadline) -> None:
+        self.submit(asked, Budget(timeout_s, on_deadline))
 
     @rule(prompt=TROUBLES, seeds=st.sampled_from([(0,), (0, 1)]))
     def submit_trouble(self, prompt: str, seeds: tuple[int, ...]) -> None:
-        self.submit(Asked("troubled", prompt, "ddim", 3, 1.0, seeds), 20)
+        self.submit(Asked("troubled", prompt, "ddim", 3, 1.0, seeds), A_MINUTE)
 
     @rule()
     def submit_undecodable(self) -> None:
-        self.submit(Asked("undecodable", "red", "ddim", 1, 1.0, (0,)), 20)
+        self.submit(Asked("undecodable", "red", "ddim", 1, 1.0, (0,)), A_MINUTE)
+
+    @rule(seeds=st.sampled_from([(0,), (0, 1, 2)]), guidance_scale=st.sampled_from([1.0, 4.0]))
+    def submit_cramped(self, seeds: tuple[int, ...], guidance_scale: float) -> None:
+        self.submit(Asked("cramped", "red", "ddim", 3, guidance_scale, seeds), A_MINUTE)
+
+    @precondition(lambda self: self.submitted)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        _, state = data.draw(st.sampled_from(self.submitted))
+        self.bench.engine.cancel(state)
+
+    @rule(rows=st.integers(0, 2))
+    def memory_changes(self, rows: int) -> None:
+        self.cramped.rows = rows
 
     @rule(seconds=st.integers(1, 10))
     def time_passes(self, seconds: int) -> None:
@@ -100,10 +129,14 @@ class AnyDay(RuleBasedStateMachine):
     def check(self, asked: Asked, state: RequestState) -> None:
         """A picture is the request's own; a failure has its cause."""
         error = state.future.exception(0)
-        if error is None:
-            assert b"".join(image.tobytes() for image in state.future.result(0).images) == picture(asked)
-        elif isinstance(error, DeadlineExceeded):
+        if error is None and state.future.result(0).finish_reason == "completed":
+            assert image_of(state) == picture(asked)
+        elif error is None or isinstance(error, DeadlineExceeded):
             assert self.bench.clock.now >= state.deadline
+        elif isinstance(error, Cancelled):
+            assert state.is_cancelled
+        elif isinstance(error, OutOfRomMemory):
+            assert asked.rom_id == "cramped"
         else:
             assert isinstance(error, BackendError)
             assert asked.rom_id != "sound"

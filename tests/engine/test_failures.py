@@ -8,40 +8,10 @@ import pytest
 
 from app.backends.base import Backend
 from app.backends.fake import FakeBackend
-from app.core import Budget
 from app.diffusion.schedules import NoiseSchedule
-from app.engine.state import RequestState
-from app.errors import BackendError, DeadlineExceeded, InvalidRequest, NotReady
+from app.errors import BackendError, InvalidRequest, NotReady
 from tests.support.backends import TroubledBackend, UndecodableBackend
-from tests.support.bench import Bench, alone
-
-
-def image_of(state: RequestState) -> bytes:
-    return state.future.result(0).images[0].tobytes()
-
-
-def test_late_request_is_answered_between_steps_and_the_others_go_on() -> None:
-    bench, backend = Bench(), FakeBackend()
-    late = bench.submit(backend, budget=Budget(5), num_inference_steps=10)
-    patient = bench.submit(backend, budget=Budget(60), num_inference_steps=10)
-    bench.tick(2)
-    bench.clock.advance(5)
-    bench.tick()
-    with pytest.raises(DeadlineExceeded, match="after 2 of 10 steps") as raised:
-        late.future.result(0)
-    assert raised.value.param == "timeout_s"
-    bench.run()
-    assert image_of(patient) == image_of(alone(backend, num_inference_steps=10))
-    assert bench.log.rows == [2] * 2 + [1] * 8
-
-
-def test_request_that_waited_past_its_deadline_never_enters_a_forward() -> None:
-    bench = Bench()
-    state = bench.submit(FakeBackend(), budget=Budget(5))
-    bench.clock.advance(6)
-    bench.tick()
-    assert isinstance(state.future.exception(0), DeadlineExceeded)
-    assert bench.log.rows == []
+from tests.support.bench import Bench, alone, image_of
 
 
 def test_forward_that_throws_fails_its_rows_and_the_engine_lives() -> None:
