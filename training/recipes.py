@@ -39,8 +39,8 @@ SHAPES = Recipe(
             avoid=("photograph", "portrait", "landscape"),
         ),
         presets={
-            "default": Preset(num_inference_steps=20, guidance_scale=3.0, scheduler="ddim", width=128, height=128),
-            "fast": Preset(num_inference_steps=10, guidance_scale=3.0, scheduler="dpmpp_2m", width=128, height=128),
+            "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+            "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
         },
         limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
     ),
