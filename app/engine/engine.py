@@ -107,14 +107,9 @@ class Engine:
             self._thread.join(timeout_s)
 
     def tick(self) -> None:
-        """Let those go that must, let arrivals in, and take one step."""
-        with self._wake:
-            arrivals = list(self._arrivals)
-            self._arrivals.clear()
-        self._release(sum(state.row_cost * state.costs.encode.upper_s for state in arrivals))
-        if arrivals:
-            self._admit(arrivals)
-            self._release()
+        """Let arrivals in, let those go that must, and take one step."""
+        self._admit()
+        self._release()
         if len(self._batcher):
             self.step()
         self._progress_at = self._clock()
@@ -168,8 +163,11 @@ class Engine:
         with self._wake:
             self._accepted.pop(state, None)
 
-    def _admit(self, arrivals: list[RequestState]) -> None:
+    def _admit(self) -> None:
         """Prepare what has arrived."""
+        with self._wake:
+            arrivals = list(self._arrivals)
+            self._arrivals.clear()
         for state in arrivals:
             if state.is_cancelled:
                 self._answers.end_cancelled(state)
@@ -185,19 +183,19 @@ class Engine:
             self._batcher.add(state)
             self._progress_at = self._clock()
 
-    def _release(self, delay_s: float = 0.0) -> None:
-        """Let go who was cancelled, and who would be late if it took another step, `delay_s` from now."""
+    def _release(self) -> None:
+        """Let go who was cancelled, and who would be late if it took another step."""
         for state in self._batcher.requests():
             if state.is_cancelled:
                 self._batcher.remove(state)
                 self._answers.end_cancelled(state)
-        while late := self._first_late(delay_s):
+        while late := self._first_late():
             self._batcher.remove(late)
             late.is_leaving = True
             self._answers.end_late(late)
             self._progress_at = self._clock()
 
-    def _first_late(self, delay_s: float) -> RequestState | None:
+    def _first_late(self) -> RequestState | None:
         """The most urgent request, if after another step the time would not do to decode all that are due by then."""
         requests = self._batcher.requests()
         if not requests:
@@ -206,7 +204,7 @@ class Engine:
         step = rows[0].request.costs.step
         if len(requests) == 1 and not step.is_measured:  # and the only way to know is to let it go on
             return requests[0] if self._clock() > requests[0].deadline else None
-        ready_at = self._clock() + delay_s + step.upper_s(_size(rows))
+        ready_at = self._clock() + step.upper_s(_size(rows))
         finishing = finished_by(rows)
         for state in sorted(requests, key=lambda state: state not in finishing):
             ready_at += state.decode_s

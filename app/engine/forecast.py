@@ -91,9 +91,9 @@ class _Batch:
 
     members: list[_Waiting]
     part: list[_Waiting]  # some of its images have room
-    forwards: int
+    forwards: float
     seconds: float
-    spent_s: float = 0.0  # on the coming step
+    extra_s: float = 0.0  # that the first step takes longer
 
 
 def forecast(demands: Sequence[Demand], now: float, max_wait_ticks: int) -> dict[Demand, Outcome]:
@@ -114,11 +114,11 @@ def forecast(demands: Sequence[Demand], now: float, max_wait_ticks: int) -> dict
         turns_s = _turns_s(others)
         share = 1 / max(1, max_wait_ticks + 1 - len(turns_s))  # of another lane's turns, for each forward of the batch
         step_s = batch.seconds + batch.forwards * share * sum(turns_s)
-        first_s = overdue * sum(turns_s) - batch.spent_s  # that the first step takes longer
-        until = _leave_by(waiting) - time - first_s
+        extra_s = batch.extra_s + overdue * sum(turns_s)
+        until = _leave_by(waiting) - time - extra_s
         if steps := min(_steps_until(until, step_s), *(one.left for one in batch.members)):
             forwards = steps * batch.forwards
-            time += first_s + steps * step_s
+            time += extra_s + steps * step_s
             time += _grant(others, overdue + forwards * share) + _grant(batch.part, forwards)
             overdue = 0.0
         for one in batch.members:
@@ -149,14 +149,14 @@ def _pack(waiting: Sequence[_Waiting]) -> _Batch:
 
 
 def _in_parts(one: _Waiting, beside: list[_Waiting]) -> _Batch:
-    """One that has more images than a forward holds; its last forward has room for others."""
-    at_once = max(1, one.lane.max_rows // one.demand.row_cost)
-    whole, rest = divmod(one.demand.images, at_once)
-    seconds = whole * one.lane.forward_s(at_once * one.demand.row_cost)
-    seconds += one.lane.forward_s(rest * one.demand.row_cost) if rest else 0.0
-    spent_s = one.ahead // at_once * one.lane.forward_s(at_once * one.demand.row_cost)
+    """One that has more images than a forward holds: those that are behind go first, and others where room is left."""
+    cost, max_rows = one.demand.row_cost, one.lane.max_rows
+    at_once = max(1, max_rows // cost)
+    forward_s = one.lane.forward_s(max(max_rows, cost) if beside else at_once * cost)
+    forwards = one.demand.images / at_once
+    incomplete = (at_once - 1 - one.ahead) / at_once  # the last forward, less what was done of the coming step
     one.ahead = 0
-    return _Batch([one], beside, whole + (rest > 0), seconds, spent_s)
+    return _Batch([one], beside, forwards, forwards * forward_s, incomplete * forward_s)
 
 
 def _others(waiting: Sequence[_Waiting]) -> list[_Waiting]:
@@ -168,7 +168,8 @@ def _turns_s(others: Sequence[_Waiting]) -> list[float]:
     """One forward of each of their lanes."""
     rows: dict[_Lane, int] = {}
     for one in others:
-        rows[one.lane] = min(rows.get(one.lane, 0) + one.demand.rows, max(one.lane.max_rows, one.demand.row_cost))
+        before = rows.get(one.lane, 0)
+        rows[one.lane] = max(before, min(before + one.demand.rows, max(one.lane.max_rows, one.demand.row_cost)))
     return [lane.forward_s(count) for lane, count in rows.items()]
 
 

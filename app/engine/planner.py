@@ -77,7 +77,8 @@ class Planner:
             return False
         without = forecast([*promises], now, self._max_wait_ticks)
         return any(
-            _is_kept(demand, owed, without[demand]) or outcomes[demand].steps < min(owed, without[demand].steps)
+            outcomes[demand].steps < min(owed, without[demand].steps)
+            or (_is_late(demand, outcomes[demand]) and not _is_late(demand, without[demand]))
             for demand, owed in broken.items()
         )
 
@@ -101,4 +102,8 @@ class Planner:
 
 
 def _is_kept(demand: Demand, owed: int, outcome: Outcome) -> bool:
-    return outcome.steps >= owed and outcome.finish <= demand.deadline + _ROUNDING_S
+    return outcome.steps >= owed and not _is_late(demand, outcome)
+
+
+def _is_late(demand: Demand, outcome: Outcome) -> bool:
+    return outcome.finish > demand.deadline + _ROUNDING_S

@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from app.backends.fake import FakeBackend
 from app.core import SCHEDULERS, Budget, OnDeadline
 from app.engine.care import DeviceCare
-from app.engine.state import EngineResult, RequestState
+from app.engine.state import EngineResult, RequestState, Row
 from app.errors import BackendError, Cancelled, DeadlineExceeded, OutOfRomMemory, Overloaded
-from tests.support.backends import CrampedBackend, TroubledBackend, UndecodableBackend
+from tests.support.backends import CrampedBackend, TimedBackend, TroubledBackend, UndecodableBackend
 from tests.support.bench import A_MINUTE, Bench, alone, image_of
 
 PROMPTS = st.sampled_from(["red", "green", "blue"])
@@ -32,6 +32,7 @@ class Asked:
     num_inference_steps: int
     guidance_scale: float
     seeds: tuple[int, ...]
+    width: int = 16
 
     @property
     def params(self) -> dict[str, Any]:
@@ -40,12 +41,13 @@ class Asked:
 
 ASKED = st.builds(
     Asked,
-    rom_id=st.sampled_from(["sound", "troubled"]),
+    rom_id=st.sampled_from(["sound", "troubled", "slow"]),
     prompt=PROMPTS,
     scheduler=st.sampled_from(SCHEDULERS),
     num_inference_steps=st.integers(1, 4),
     guidance_scale=st.sampled_from([1.0, 4.0]),
     seeds=st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple),
+    width=st.sampled_from([16, 24]),
 )
 
 
@@ -64,6 +66,7 @@ class AnyDay(RuleBasedStateMachine):
             "troubled": TroubledBackend(),
             "undecodable": UndecodableBackend(),
             "cramped": self.cramped,
+            "slow": TimedBackend(self.bench.clock, lambda rows: 0.5 + rows / 4, encode_s=0.25, decode_s=0.5),
         }
         self.idle_roms = 1
         self.answers: Counter[str] = Counter()
@@ -118,13 +121,21 @@ class AnyDay(RuleBasedStateMachine):
     @precondition(lambda self: self.submitted)
     @rule(times=st.integers(1, 3))
     def tick(self, times: int) -> None:
-        self.bench.tick(times)
+        for _ in range(times):
+            before = self.steps()
+            self.bench.tick()
+            assert all(after <= before.get(row, 0) + 1 for row, after in self.steps().items())
+
+    def steps(self) -> dict[Row, int]:
+        return {row: row.step_index for _, state in self.submitted for row in state.rows}
 
     def teardown(self) -> None:
         self.bench.run()
         assert self.answers == Counter(state.request_id for _, state in self.submitted)
         for asked, state in self.submitted:
             self.check(asked, state)
+        self.bench.clock.advance(1000)
+        assert self.bench.engine.stalled_s() == 0, "something is left in the engine"
 
     def check(self, asked: Asked, state: RequestState) -> None:
         """A picture is the request's own; a failure has its cause."""
@@ -132,7 +143,7 @@ class AnyDay(RuleBasedStateMachine):
         if error is None and state.future.result(0).finish_reason == "completed":
             assert image_of(state) == picture(asked)
         elif error is None or isinstance(error, DeadlineExceeded):
-            assert self.bench.clock.now >= state.deadline
+            assert asked.rom_id == "slow" or self.bench.clock.now >= state.deadline
         elif isinstance(error, Cancelled):
             assert state.is_cancelled
         elif isinstance(error, OutOfRomMemory):
@@ -146,5 +157,5 @@ class AnyDay(RuleBasedStateMachine):
 
 TestAnyDay = AnyDay.TestCase
 TestAnyDay.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=120, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -115,36 +115,27 @@ def test_rows_at_different_steps_share_a_forward() -> None:
     bench = Bench()
     bench.submit(backend, num_inference_steps=10)
     bench.tick(2)
-    bench.submit(backend, num_inference_steps=4)
+    bench.submit(backend, num_inference_steps=10)
     bench.tick()
     assert len(set(backend.forwards[-1].timestep.tolist())) == 2
 
 
-def test_no_forward_has_more_rows_than_allowed() -> None:
-    bench, backend = Bench(max_batch_size=4), FakeBackend()
-    for count in (1, 3, 7, 2):
-        bench.submit(backend, seeds=tuple(range(count)))
-    bench.run()
-    assert max(bench.log.rows) == 4
-    assert sum(bench.log.rows) == 13 * 4
-
-
-def test_lanes_of_two_roms_take_turns() -> None:
-    bench, first, second = Bench(), FakeBackend(), FakeBackend()
-    for _ in range(3):
-        bench.submit(first, rom_id="first")
-        bench.submit(second, rom_id="second")
-    bench.run()
-    assert bench.log.rom_ids == ["first", "second"] * 4
-
-
-def test_late_rom_is_not_kept_waiting_by_a_busy_one() -> None:
-    bench = Bench()
-    bench.submit(FakeBackend(), rom_id="busy", num_inference_steps=100)
-    bench.tick(5)
-    state = bench.submit(FakeBackend(), rom_id="late", num_inference_steps=3)
-    bench.tick(6)
-    assert state.future.done()
+@pytest.mark.parametrize(
+    "differently",
+    [
+        {"scheduler": "euler"},
+        {"num_inference_steps": 9},
+        {"guidance_scale": 7.5},
+        {"seeds": (99,)},
+        {"prompt": "a cat"},
+    ],
+    ids=lambda differently: next(iter(differently)),
+)
+def test_rows_that_differ_in_anything_but_size_share_a_forward(differently: dict[str, Any]) -> None:
+    bench, backend = Bench(), FakeBackend()
+    one, other = bench.submit(backend), bench.submit(backend, **differently)
+    bench.tick()
+    assert (one.completed_steps, other.completed_steps) == (1, 1)
 
 
 def test_sizes_do_not_share_a_forward_and_all_get_their_image() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 
@@ -21,6 +22,10 @@ class FakeClock:
             self.now = max(self.now, at)
             action()
         self.now = until
+
+    def next_alarm(self) -> float:
+        """When something is planned for; infinity when nothing is."""
+        return self._alarms[0][0] if self._alarms else math.inf
 
     def call_at(self, at: float, action: Callable[[], None]) -> None:
         self._alarms.append((at, action))
