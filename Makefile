@@ -4,6 +4,9 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ROM ?= shapes
 
+# Threads of torch that wait for each other sleep soon: spinning ones stall when something else wants their core.
+export GOMP_SPINCOUNT ?= 1000
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
