@@ -4,9 +4,6 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ROM ?= shapes
 
-# Threads of torch that wait for each other sleep soon: spinning ones stall when something else wants their core.
-export GOMP_SPINCOUNT ?= 1000
-
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -41,6 +38,9 @@ run: install nginx  ## serve on port 8080 until Ctrl-C
 
 demo: install nginx  ## start the service, ask it for eight images through boto3, save them, stop it
 	@$(BIN)/python -m deploy.demo
+
+# Threads of torch that wait for each other sleep soon: spinning ones stall when something else wants their core.
+test eval: export GOMP_SPINCOUNT ?= 10000
 
 test: install nginx  ## run the tests
 	@$(BIN)/python -m pytest

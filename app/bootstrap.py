@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from app.engine.engine import Engine
 
 _DRAIN_TIMEOUT_S = 22.0  # the platform kills 30 s after asking
-_BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 4}
 _RESPONSE_OVERHEAD_BYTES = 16 * 1024  # what a response holds besides images
 _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
 
@@ -174,4 +173,6 @@ def _load(settings: Settings, metrics: Metrics, health: HealthMonitor, rom: Rom)
 
 def _size_of(settings: Settings, rom: Rom) -> int:
     """Bytes that the ROM's weights will take in memory."""
-    return rom.num_parameters * _BYTES_PER_PARAMETER[settings.dtype]
+    from app.backends.devices import pick_device, pick_dtype
+
+    return rom.num_parameters * pick_dtype(settings.dtype, pick_device(settings.device)).itemsize

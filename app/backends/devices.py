@@ -24,14 +24,26 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is float32 on a CPU, bfloat16 on a GPU that multiplies it in hardware, float16 on an older one."""
+    """`auto` is bfloat16 where the hardware multiplies it; elsewhere float32 on a CPU, float16 on a GPU."""
     if name != "auto":
         dtype: torch.dtype = getattr(torch, name)
         return dtype
     if device.type != "cuda":
-        return torch.float32
+        return torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
     # A T4 says it supports bfloat16; it only emulates it, slowly and in more memory.
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for it; others emulate it, slowly."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def pick_memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
+    """The faster layout of convolutions: channels last on GPUs and for float32, not for bfloat16 on a CPU."""
+    channels_first = device.type != "cuda" and dtype != torch.float32
+    return torch.contiguous_format if channels_first else torch.channels_last
 
 
 def memory_bytes(name: str) -> int:

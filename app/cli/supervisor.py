@@ -27,7 +27,7 @@ _GUNICORN_TIMEOUT_S = 65
 _DRAIN_TIMEOUT_S = 26.0  # the app itself gives requests 22
 # Rounds that an OpenMP thread spins before it sleeps. With the default, a core that anything else wants for a moment
 # (an image being compressed, nginx) holds up all threads of an operation: a step takes ten times longer or worse.
-_SHORT_SPIN = {"GOMP_SPINCOUNT": "1000"}
+_SHORT_SPIN = {"GOMP_SPINCOUNT": "10000"}
 _STOPPING = (("gunicorn", signal.SIGTERM, 3.0), ("nginx", signal.SIGQUIT, 1.0))  # in this order, each with its seconds
 
 

@@ -21,7 +21,7 @@ def test_starts_with_a_reason() -> None:
     assert reason
 
 
-@pytest.mark.parametrize("outcome", [Health.READY, Health.SETUP_FAILED])
+@pytest.mark.parametrize("outcome", [Health.READY, Health.SETUP_FAILED, Health.DEVICE_FAILED])
 def test_set_up_ends_in(outcome: Health) -> None:
     assert reached(outcome).read() == (outcome, f"became {outcome.value}")
 
@@ -41,6 +41,7 @@ def test_anything_can_drain(before: Health) -> None:
         (Health.READY, Health.STARTING),
         (Health.READY, Health.SETUP_FAILED),
         (Health.SETUP_FAILED, Health.READY),
+        (Health.DEVICE_FAILED, Health.READY),
     ],
 )
 def test_nothing_moves_back(settled: Health, attempt: Health) -> None:
@@ -58,3 +59,30 @@ def test_progress_does_not_change_the_reason_of_another_state(settled: Health) -
     monitor = reached(settled)
     monitor.report_progress("loading ROM shapes")
     assert monitor.read() == (settled, f"became {settled.value}")
+
+
+def test_device_that_is_lost_ends_ready() -> None:
+    assert reached(Health.READY, Health.DEVICE_FAILED).read() == (Health.DEVICE_FAILED, "became device_failed")
+
+
+@pytest.mark.parametrize(("stalled_s", "health"), [(9.0, Health.READY), (11.0, Health.STALLED)])
+def test_ready_reads_as_stalled_after_the_time_that_was_set(stalled_s: float, health: Health) -> None:
+    monitor = HealthMonitor(stall_after_s=10.0)
+    monitor.become(Health.READY, "ready")
+    monitor.watch(lambda: stalled_s)
+    assert monitor.read()[0] is health
+
+
+def test_engine_that_goes_on_is_ready_again() -> None:
+    times = [11.0, 0.0]
+    monitor = HealthMonitor(stall_after_s=10.0)
+    monitor.become(Health.READY, "ready")
+    monitor.watch(lambda: times.pop(0))
+    assert [monitor.read()[0] for _ in range(2)] == [Health.STALLED, Health.READY]
+
+
+def test_service_that_stops_is_not_stalled() -> None:
+    monitor = HealthMonitor(stall_after_s=10.0)
+    monitor.become(Health.DRAINING, "stopping")
+    monitor.watch(lambda: 100.0)
+    assert monitor.read()[0] is Health.DRAINING

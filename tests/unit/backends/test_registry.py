@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -78,8 +79,10 @@ def test_named_device_and_precision_are_used() -> None:
     assert pick_dtype("float16", torch.device("cpu")) == torch.float16
 
 
-def test_precision_of_a_processor_is_single_unless_told() -> None:
-    assert pick_dtype("auto", torch.device("cpu")) == torch.float32
+def test_processor_computes_in_half_precision_only_where_it_has_the_instructions() -> None:
+    flags = set(re.findall(r"avx512_bf16|amx_bf16", Path("/proc/cpuinfo").read_text()))
+    expected = torch.bfloat16 if flags else torch.float32
+    assert pick_dtype("auto", torch.device("cpu")) == expected
 
 
 def test_budget_is_a_part_of_the_machine() -> None:
