@@ -10,6 +10,8 @@ from typing import Literal
 OutputFormat = Literal["png", "jpeg", "webp"]
 FinishReason = Literal["completed", "deadline"]
 OnDeadline = Literal["partial", "degrade", "fail"]
+Task = Literal["text-to-image", "image-to-image", "inpainting"]
+MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m")  # tables in app.diffusion.steps
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
@@ -49,6 +51,10 @@ class GenerationParams:
     height: int | None = None  # pixels
     num_images_per_prompt: int = 1
     preset: str = "default"
+    image: str | None = None  # base64 or a data URL
+    mask_image: str | None = None  # likewise
+    mask_mode: MaskMode = "white"
+    strength: float | None = None  # above 0, up to 1: how much of the image is redrawn
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,17 @@ class ResolvedParams:
     width: int  # pixels
     height: int  # pixels
     preset: str
+    task: Task = "text-to-image"
+    strength: float = 1.0  # 1 without an image
 
     @property
     def do_classifier_free_guidance(self) -> bool:
         return self.guidance_scale > 1.0
+
+    @property
+    def denoising_steps(self) -> int:
+        """Steps that are taken: the first ones are left out where an image is redrawn in part."""
+        return int(self.num_inference_steps * self.strength)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from app.core import Notice, OutputOptions
+from app.core import MaskMode, Notice, OutputOptions
 from app.errors import InvalidRequest, RequestTooLarge
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
+Levels = npt.NDArray[np.uint8]  # [H, W], 0 to 255
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _PNG_COMPRESSION = 3  # zlib level; higher ones cost far more time than they save bytes
 _DEFAULT_QUALITY = 90
@@ -29,11 +30,33 @@ class EncodedImages:
     notices: tuple[Notice, ...] = ()
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a request brings along to be redrawn."""
+
+    image: Pixels
+    mask: Levels | None = None  # of the image's size; bright where it is to be redrawn
+
+
 def decode_image(text: str, param: str, max_bytes: int, max_pixels: int) -> Pixels:
-    """An image from base64 or a data URL, upright. `param` is the field it came in.
+    """RGB from base64 or a data URL, upright. `param` is the field it came in.
 
     Raises InvalidRequest, or RequestTooLarge before decoding when text or header say that a limit is exceeded.
     """
+    return np.asarray(_decode(text, param, max_bytes, max_pixels).convert("RGB"))
+
+
+def decode_mask(text: str, mode: MaskMode, param: str, max_bytes: int, max_pixels: int) -> Levels:
+    """The brightness of an image or, in mode `alpha`, its transparency. Raises as `decode_image` does."""
+    image = _decode(text, param, max_bytes, max_pixels)
+    if mode == "white":
+        return np.asarray(image.convert("L"))
+    if not image.has_transparency_data:
+        raise InvalidRequest("has no transparency, which mask_mode 'alpha' reads", param=param)
+    return 255 - np.asarray(image.convert("RGBA"))[..., 3]
+
+
+def _decode(text: str, param: str, max_bytes: int, max_pixels: int) -> Image.Image:
     encoded = text.partition(",")[2] if text.startswith("data:") else text
     if len(encoded) * 3 // 4 > max_bytes:
         raise RequestTooLarge(f"the image is above the limit of {max_bytes} bytes", param=param)
@@ -47,7 +70,7 @@ def decode_image(text: str, param: str, max_bytes: int, max_pixels: int) -> Pixe
             if image.width * image.height > max_pixels:
                 detail = f"{image.width}x{image.height} is above the limit of {max_pixels} pixels"
                 raise RequestTooLarge(detail, param=param)
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return ImageOps.exif_transpose(image)
     except Image.DecompressionBombError as error:
         raise RequestTooLarge(f"the image is above the limit of {max_pixels} pixels", param=param) from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -61,7 +84,7 @@ def encode_image(pixels: Pixels, options: OutputOptions) -> bytes:
     return buffer.getvalue()
 
 
-def resize(pixels: Pixels, width: int, height: int) -> Pixels:
+def resize(pixels: Pixels | Levels, width: int, height: int) -> Pixels | Levels:
     """Another size in pixels, by Lanczos resampling."""
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 

@@ -19,10 +19,19 @@ class Conditioning:
 
 
 @dataclass(frozen=True)
+class EncodedImage:
+    """What an autoencoder makes of one image: a Gaussian over latents, scaled for the denoiser."""
+
+    mean: torch.Tensor  # [C, h, w]
+    std: torch.Tensor | None = None  # [C, h, w]; None: the latents are the mean, and nothing is drawn
+
+
+@dataclass(frozen=True)
 class BackendInfo:
     """What the engine and the catalog need to know of a loaded family."""
 
     latent_channels: int
+    denoiser_channels: int  # that `predict` takes: more than the latents' where it also sees a mask and what it hides
     vae_scale_factor: int  # pixels a latent cell
     default_size: int  # pixels, square
     default_scheduler: str
@@ -33,6 +42,11 @@ class BackendInfo:
     cell_bytes: int  # prior: memory of a forward, for each row and latent cell
     cell_step_prior_s: float  # prior: time of a forward, for each row and latent cell
 
+    @property
+    def is_inpainting(self) -> bool:
+        """Whether the denoiser sees, beside the latents, the mask and the latents of what it leaves."""
+        return self.denoiser_channels == 2 * self.latent_channels + 1
+
 
 class Backend(Protocol):
     """A loaded model family. One thread calls it at a time."""
@@ -42,13 +56,16 @@ class Backend(Protocol):
     def encode_prompt(self, prompt: str) -> Conditioning:
         """Embed one prompt; what does not fit the text encoder comes back as `truncated`."""
 
+    def encode_image(self, image: torch.Tensor) -> EncodedImage:
+        """RGB in -1..1, float32 [3, H, W], to latents."""
+
     def predict(
         self,
-        latents: torch.Tensor,  # [B, C, h, w], scaled for the model
+        latents: torch.Tensor,  # [B, denoiser_channels, h, w], scaled for the model
         timestep: torch.Tensor,  # [B], training steps
         prompt_embeds: torch.Tensor,  # [B, L, D]
     ) -> torch.Tensor:
-        """The denoiser's raw output, float32 [B, C, h, w]."""
+        """The denoiser's raw output, float32 [B, latent_channels, h, w]."""
 
     def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
         """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W]; `upcast` computes in float32."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import torch
+import torch.nn.functional as F
 
-from app.backends.base import BackendInfo, Conditioning
+from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.diffusion.schedules import NoiseSchedule
 
 _LENGTH, _WIDTH = 8, 16
@@ -19,6 +20,7 @@ class FakeBackend:
     def __init__(self) -> None:
         self.info = BackendInfo(
             latent_channels=4,
+            denoiser_channels=4,
             vae_scale_factor=8,
             default_size=64,
             default_scheduler="ddim",
@@ -35,6 +37,10 @@ class FakeBackend:
         digest = hashlib.sha256(" ".join(words[:_MAX_WORDS]).encode()).digest()
         values = torch.tensor(list(digest), dtype=torch.float32) / 127.5 - 1
         return Conditioning(values.repeat(4).reshape(_LENGTH, _WIDTH), " ".join(words[_MAX_WORDS:]))
+
+    def encode_image(self, image: torch.Tensor) -> EncodedImage:
+        colours = F.avg_pool2d(image, self.info.vae_scale_factor)
+        return EncodedImage(torch.cat([torch.asin(colours.clamp(-1, 1)), torch.zeros_like(colours[:1])]))
 
     def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
         colour = prompt_embeds[:, 0, : latents.shape[1], None, None]

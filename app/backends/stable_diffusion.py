@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from app.backends.base import BackendInfo, Conditioning
+from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.backends.devices import flops_per_s, pick_device, pick_dtype, pick_memory_format, return_memory
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
@@ -45,7 +45,8 @@ class StableDiffusionBackend:
         scheduler_class = scheduler.get("_class_name", "")
         scale = 2 ** (len(vae.config.block_out_channels) - 1)
         self.info = BackendInfo(
-            latent_channels=unet.config.in_channels,
+            latent_channels=vae.config.latent_channels,
+            denoiser_channels=unet.config.in_channels,
             vae_scale_factor=scale,
             default_size=unet.config.sample_size * scale,
             default_scheduler=SCHEDULER_OF_CLASS.get(scheduler_class, _FALLBACK_SCHEDULER),
@@ -71,6 +72,15 @@ class StableDiffusionBackend:
         fitted = int(batch.offset_mapping[0, :, 1].max()) if len(prompt) else 0
         states = self._text_encoder(batch.input_ids.to(self.info.device)).last_hidden_state[0]
         return Conditioning(states, prompt[fitted:].strip() if _is_full(batch) else "")
+
+    @torch.inference_mode()
+    def encode_image(self, image: torch.Tensor) -> EncodedImage:
+        encoded = self._vae.encode(image[None].to(self.info.device, self._vae.dtype))
+        scale = self._vae.config.scaling_factor
+        if isinstance(self._vae, AutoencoderTiny):
+            return EncodedImage(encoded.latents[0].float() * scale)
+        distribution = encoded.latent_dist
+        return EncodedImage(distribution.mean[0].float() * scale, distribution.std[0].float() * scale)
 
     @torch.inference_mode()
     def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
@@ -113,6 +123,8 @@ def load_stable_diffusion(rom: Rom, device_name: str, dtype_name: str) -> Stable
             _load(cls, rom.directory / name, dtype, device)
             for cls, name in ((CLIPTextModel, "text_encoder"), (UNet2DConditionModel, "unet"), (vae_class, "vae"))
         )
+    if unet.config.in_channels not in (vae.config.latent_channels, 2 * vae.config.latent_channels + 1):
+        raise ManifestError(f"its denoiser takes {unet.config.in_channels} channels: a task that is not supported")
     scheduler = read_json(rom.directory / "scheduler" / "scheduler_config.json")
     return StableDiffusionBackend(tokenizer, text_encoder, unet, vae, scheduler, device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,11 @@ def invoke(  # noqa: PLR0913 - an argument is an option
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same image.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
+    image: Annotated[Path | None, typer.Option(help="An image to redraw.", exists=True, dir_okay=False)] = None,
+    mask_image: Annotated[
+        Path | None, typer.Option(help="White where it is to be redrawn.", exists=True, dir_okay=False)
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="How much of it is redrawn, up to 1.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", help="How many images.")] = 1,
     timeout_s: Annotated[float | None, typer.Option(help="Seconds that it may take.")] = None,
     on_deadline: Annotated[
@@ -45,6 +51,9 @@ def invoke(  # noqa: PLR0913 - an argument is an option
         "seed": seed,
         "num_inference_steps": steps,
         "guidance_scale": guidance_scale,
+        "image": _base64(image),
+        "mask_image": _base64(mask_image),
+        "strength": strength,
         "num_images_per_prompt": number,
         "timeout_s": timeout_s,
         "on_deadline": on_deadline,
@@ -61,6 +70,10 @@ def invoke(  # noqa: PLR0913 - an argument is an option
         print(f"{warning['param']}: {warning['detail']}", file=sys.stderr)
     timings = answer.response["timings"]
     print(f"{answer.response['model']}: {answer.response['routing']['reason']}; {timings['total_s']:.2f} s")
+
+
+def _base64(path: Path | None) -> str | None:
+    return None if path is None else base64.b64encode(path.read_bytes()).decode()
 
 
 @roms.command("list")

@@ -9,6 +9,6 @@ def make_generator(seed: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(seed)
 
 
-def draw_noise(shape: tuple[int, int, int], generator: torch.Generator) -> torch.Tensor:
+def draw_noise(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Unit Gaussian noise, float32 [C, h, w], the same that diffusers draws for a batch of one."""
     return torch.randn((1, *shape), generator=generator, dtype=torch.float32)[0]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from app.diffusion.schedules import (
+    FloatArray,
     NoiseSchedule,
     get_sigmas_karras,
     make_alphas_cumprod,
@@ -42,6 +43,16 @@ class StepWeights(NamedTuple):
     noise: float = 0.0  # ... + unit Gaussian noise * this
 
 
+class NoiseLevel(NamedTuple):
+    """latents = clean * signal + unit Gaussian noise * noise"""
+
+    signal: float
+    noise: float
+
+
+CLEAN = NoiseLevel(1.0, 0.0)
+
+
 @dataclass(frozen=True)
 class StepTable:
     """A request's whole path through time."""
@@ -49,6 +60,7 @@ class StepTable:
     timesteps: tuple[float, ...]  # what the model is told, one a step
     weights: tuple[StepWeights, ...]  # one a step
     init_noise_sigma: float  # standard deviation of the first latents
+    levels: tuple[NoiseLevel, ...]  # of the latents before each step, and after the last
 
     def __len__(self) -> int:
         return len(self.timesteps)
@@ -69,18 +81,21 @@ def step_rows(
     return following, denoised
 
 
-def make_table(scheduler: str, schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
-    """Raises KeyError for a scheduler that is not in SCHEDULERS, InvalidRequest for one that would divide by zero."""
+def make_table(scheduler: str, schedule: NoiseSchedule, num_inference_steps: int, begin: int = 0) -> StepTable:
+    """The steps from number `begin` on, as if none had been before.
+
+    Raises KeyError for a scheduler that is not in SCHEDULERS, InvalidRequest for one that would divide by zero.
+    """
     if schedule.timestep_spacing is None:
         spacing = "linspace" if scheduler in _LINSPACE_UNLESS_TOLD else "leading"
         schedule = replace(schedule, timestep_spacing=spacing)
-    return SCHEDULERS[scheduler](schedule, num_inference_steps)
+    return SCHEDULERS[scheduler](schedule, num_inference_steps, begin)
 
 
-def ddim(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
+def ddim(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
     """Song et al. 2020, equation 12, with eta 0."""
     alphas = make_alphas_cumprod(schedule, finite_sigmas=False)
-    timesteps = spaced_timesteps(schedule, num_inference_steps)
+    timesteps = spaced_timesteps(schedule, num_inference_steps)[begin:]
     stride = schedule.num_train_timesteps // num_inference_steps
     last = 1.0 if schedule.set_alpha_to_one else float(alphas[0])
     lines = []
@@ -90,13 +105,13 @@ def ddim(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
         keep = math.sqrt((1 - alpha_next) / (1 - alpha))
         clean = math.sqrt(alpha_next) - math.sqrt(alpha) * keep
         lines.append(StepWeights(1.0, *_denoised_variance_preserving(schedule, alpha), keep, clean))
-    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0)
+    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, _levels_preserving(alphas[timesteps.astype(int)]))
 
 
-def ddpm(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
+def ddpm(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
     """Ho et al. 2020, equations 6 and 7 (the smaller variance)."""
     alphas = make_alphas_cumprod(schedule, finite_sigmas=False)
-    timesteps = spaced_timesteps(schedule, num_inference_steps)
+    timesteps = spaced_timesteps(schedule, num_inference_steps)[begin:]
     lines = []
     for timestep, following in zip(timesteps.astype(int), [*timesteps[1:].astype(int), -1], strict=True):
         alpha = float(alphas[timestep])
@@ -107,32 +122,33 @@ def ddpm(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
         variance = max((1 - alpha_next) / (1 - alpha) * (1 - step_alpha), 1e-20)
         noise = math.sqrt(variance) if timestep > 0 else 0.0
         lines.append(StepWeights(1.0, *_denoised_variance_preserving(schedule, alpha), keep, clean, 0.0, noise))
-    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0)
+    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, _levels_preserving(alphas[timesteps.astype(int)]))
 
 
-def euler(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
+def euler(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
     """Karras et al. 2022, algorithm 2 without churn."""
-    timesteps, sigmas = _sigma_path(schedule, num_inference_steps)
+    timesteps, sigmas, init_noise_sigma = _sigma_path(schedule, num_inference_steps, begin)
     lines = []
     for sigma, following in pairwise(sigmas):
         keep = following / sigma
         lines.append(StepWeights(*_denoised_variance_exploding(schedule, sigma), keep, 1 - keep))
-    return StepTable(timesteps, tuple(lines), _init_noise_sigma(schedule, sigmas))
+    return StepTable(timesteps, tuple(lines), init_noise_sigma, _levels_exploding(sigmas))
 
 
-def euler_ancestral(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
+def euler_ancestral(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
     """Euler down to a lower sigma, then noise back up (k-diffusion's ancestral sampling, eta 1)."""
     # diffusers' class knows no Karras sigmas and leaves that key of a config aside
-    timesteps, sigmas = _sigma_path(replace(schedule, use_karras_sigmas=False), num_inference_steps)
+    schedule = replace(schedule, use_karras_sigmas=False)
+    timesteps, sigmas, init_noise_sigma = _sigma_path(schedule, num_inference_steps, begin)
     lines = []
     for sigma, following in pairwise(sigmas):
         sigma_up = math.sqrt(following**2 * (sigma**2 - following**2) / sigma**2)
         keep = (following / sigma) ** 2  # sigma_down / sigma
         lines.append(StepWeights(*_denoised_variance_exploding(schedule, sigma), keep, 1 - keep, 0.0, sigma_up))
-    return StepTable(timesteps, tuple(lines), _init_noise_sigma(schedule, sigmas))
+    return StepTable(timesteps, tuple(lines), init_noise_sigma, _levels_exploding(sigmas))
 
 
-def dpmpp_2m(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
+def dpmpp_2m(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
     """Lu et al. 2022, DPM-Solver++ algorithm 2 (midpoint), first order on the first and the last step."""
     training_sigmas = make_sigmas(make_alphas_cumprod(schedule, finite_sigmas=True))
     timesteps = multistep_timesteps(schedule, num_inference_steps)
@@ -143,6 +159,7 @@ def dpmpp_2m(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
         timesteps = np.trunc(timesteps) if schedule.beta_schedule == "squaredcos_cap_v2" else timesteps.round()
     else:
         sigmas = training_sigmas[timesteps.astype(int)]
+    timesteps, sigmas = timesteps[begin:], sigmas[begin:]
     lines: list[StepWeights] = []
     log_snr = -np.log(sigmas)  # lambda in the paper
     for index, (sigma, following) in enumerate(pairwise([*sigmas.tolist(), 0.0])):
@@ -154,10 +171,10 @@ def dpmpp_2m(schedule: NoiseSchedule, num_inference_steps: int) -> StepTable:
             previous = -0.5 * clean * float(h / h_previous)
             clean -= previous
         lines.append(StepWeights(1.0, *_denoised_variance_preserving(schedule, alpha**2), keep, clean, previous))
-    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0)
+    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, _levels_preserving(1 / (sigmas**2 + 1)))
 
 
-SCHEDULERS: dict[str, Callable[[NoiseSchedule, int], StepTable]] = {
+SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "ddim": ddim,
     "ddpm": ddpm,
     "euler": euler,
@@ -187,17 +204,27 @@ def _denoised_variance_exploding(schedule: NoiseSchedule, sigma: float) -> tuple
     return scale, 1.0, -sigma
 
 
-def _sigma_path(schedule: NoiseSchedule, num_inference_steps: int) -> tuple[tuple[float, ...], list[float]]:
-    """Timesteps [T], and sigmas [T + 1] that end in 0."""
+def _sigma_path(
+    schedule: NoiseSchedule, num_inference_steps: int, begin: int
+) -> tuple[tuple[float, ...], list[float], float]:
+    """Timesteps [T], sigmas [T + 1] that end in 0, and the standard deviation of the first latents."""
     training_sigmas = make_sigmas(make_alphas_cumprod(schedule, finite_sigmas=True))
     timesteps = spaced_timesteps(schedule, num_inference_steps, whole=False)
     sigmas = np.interp(timesteps, np.arange(len(training_sigmas)), training_sigmas)
     if schedule.use_karras_sigmas:
         sigmas = get_sigmas_karras(sigmas[-1], sigmas[0], num_inference_steps)
         timesteps = sigmas_to_timesteps(sigmas, training_sigmas)
-    return tuple(timesteps.tolist()), [*sigmas.tolist(), 0.0]
+    highest = float(max(sigmas))
+    is_whole = schedule.timestep_spacing in ("linspace", "trailing")
+    init_noise_sigma = highest if is_whole else math.sqrt(highest**2 + 1)
+    return tuple(timesteps[begin:].tolist()), [*sigmas[begin:].tolist(), 0.0], init_noise_sigma
 
 
-def _init_noise_sigma(schedule: NoiseSchedule, sigmas: list[float]) -> float:
-    highest = max(sigmas)
-    return highest if schedule.timestep_spacing in ("linspace", "trailing") else math.sqrt(highest**2 + 1)
+def _levels_preserving(alphas: FloatArray) -> tuple[NoiseLevel, ...]:
+    """Of latents = sqrt(alpha) clean + sqrt(1 - alpha) noise."""
+    return (*(NoiseLevel(math.sqrt(alpha), math.sqrt(1 - alpha)) for alpha in alphas.tolist()), CLEAN)
+
+
+def _levels_exploding(sigmas: list[float]) -> tuple[NoiseLevel, ...]:
+    """Of latents = clean + sigma noise; the last sigma is 0."""
+    return tuple(NoiseLevel(1.0, sigma) for sigma in sigmas)

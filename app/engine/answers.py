@@ -27,7 +27,7 @@ class Answers:
     def finish(self, state: RequestState, reason: FinishReason = "completed") -> None:
         """Decode what the request has come to: its latents, or at a deadline the clean image it was heading for."""
         started = self._clock()
-        rows = [row.latents if row.is_done else row.denoised for row in state.rows]
+        rows = [row.latents if row.is_done else row.estimate for row in state.rows]
         try:
             with torch.inference_mode():
                 images, notices = decode_images(state.backend, torch.stack(rows))
@@ -54,12 +54,12 @@ class Answers:
         if state.completed_steps and state.budget.on_deadline != "fail":
             self.finish(state, "deadline")
             return
-        done, total = state.completed_steps, state.params.num_inference_steps
+        done, total = state.completed_steps, state.params.denoising_steps
         reason = f"the time budget passed after {done} of {total} steps"
         state.future.set_exception(DeadlineExceeded(reason, param="timeout_s"))
 
     def end_cancelled(self, state: RequestState) -> None:
-        done, total = state.completed_steps, state.params.num_inference_steps
+        done, total = state.completed_steps, state.params.denoising_steps
         state.future.set_exception(Cancelled(f"cancelled after {done} of {total} steps"))
 
     def fail(self, state: RequestState, error: Exception) -> None:
@@ -93,7 +93,7 @@ class Answers:
 
     @torch.inference_mode()
     def _preview(self, state: RequestState) -> list[Pixels]:
-        denoised = torch.stack([row.denoised for row in state.rows])
+        denoised = torch.stack([row.estimate for row in state.rows])
         return self._preview_map(state.rom_id).render(state.backend, denoised)
 
     def _preview_map(self, rom_id: str) -> PreviewMap:

@@ -41,7 +41,11 @@ def run_step(rows: list[Row]) -> StepOutput:
     model_output = _predict(rows, latents, weights)
     previous = torch.stack([row.denoised for row in rows])
     noise = torch.stack([_noise(row, step) for row, step in zip(rows, weights, strict=True)])
-    return StepOutput(*step_rows(latents, model_output, previous, noise, weights))
+    following, denoised = step_rows(latents, model_output, previous, noise, weights)
+    for index, row in enumerate(rows):
+        if row.canvas is not None:
+            following[index] = row.canvas.keep(following[index], row.request.table.levels[row.step_index + 1])
+    return StepOutput(following, denoised)
 
 
 def scatter(rows: list[Row], output: StepOutput) -> None:
@@ -61,6 +65,9 @@ def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights])
     embeds = [row.request.prompt_embeds for row in rows]
     embeds += [e for row in rows if (e := row.request.negative_prompt_embeds) is not None]
     scaled = latents * scale[:, None, None, None]
+    beside = [row.canvas.beside for row in rows if row.canvas is not None and row.canvas.beside is not None]
+    if beside:  # all rows of such a denoiser have one
+        scaled = torch.cat([scaled, torch.stack(beside)], dim=1)
     output = backend.predict(scaled[order], timestep[order], torch.stack(embeds))
     conditional, unconditional = output[: len(rows)], output[len(rows) :]
     if not guided:

@@ -89,6 +89,7 @@ class LaneCosts:
     def __init__(self, row_prior_s: float, max_rows: int) -> None:
         self.step = StepCost(row_prior_s)
         self.encode = Estimate(row_prior_s * _ENCODE_STEPS)
+        self.encode_image = Estimate(row_prior_s * _DECODE_STEPS)
         self.decode = Estimate(row_prior_s * _DECODE_STEPS)  # an image
         self._row_prior_s = row_prior_s
         self._max_rows = max_rows

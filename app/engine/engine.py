@@ -21,8 +21,9 @@ from app.engine.batcher import Batcher, finished_by, requests_of
 from app.engine.care import DeviceCare, StepObserver
 from app.engine.costs import Costs
 from app.engine.planner import Planner, Smaller
-from app.engine.state import Listener, RequestState, Row, latent_shape, prepare
+from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_rows
 from app.errors import NotReady
+from app.imaging import Source
 from app.logs import log_event
 
 _MAX_WAIT_TICKS = 8  # that a lane is passed over
@@ -64,6 +65,7 @@ class Engine:
         backend: Backend,
         budget: Budget,
         listener: Listener | None = None,
+        source: Source | None = None,
     ) -> RequestState:
         """Accept a request. Its future gives an EngineResult, or raises a CartridgeError.
 
@@ -77,7 +79,7 @@ class Engine:
             if not self._accepted:
                 self._progress_at = now
                 costs.step.reconsider(now)
-            state = RequestState(request_id, rom_id, params, backend, budget, costs, now, listener)
+            state = RequestState(request_id, rom_id, params, backend, budget, costs, now, listener, source)
             promises = {other.demand(): other.owed_steps for other in self._accepted}
             free_at = max(now, self._busy_until)
             smaller = self._smaller(state)
@@ -172,16 +174,23 @@ class Engine:
             if state.is_cancelled:
                 self._answers.end_cancelled(state)
                 continue
-            started = self._clock()
             try:
-                prepare(state)
+                self._prepare(state)
             except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
                 self._answers.fail(state, error)
                 continue
-            state.encode_s = self._clock() - started
-            state.costs.encode.observe(state.encode_s / state.row_cost)
             self._batcher.add(state)
             self._progress_at = self._clock()
+
+    def _prepare(self, state: RequestState) -> None:
+        started = self._clock()
+        encode_prompts(state)
+        prompts_s = self._clock() - started
+        lay_out_rows(state)
+        state.encode_s = self._clock() - started
+        state.costs.encode.observe(prompts_s / state.row_cost)
+        if state.source_images:
+            state.costs.encode_image.observe((state.encode_s - prompts_s) / state.source_images)
 
     def _release(self) -> None:
         """Let go who was cancelled, and who would be late if it took another step."""

@@ -26,7 +26,8 @@ class Demand:
     images: int
     steps: int  # left
     deadline: float  # seconds, on the engine's clock
-    is_encoded: bool
+    encode_s: float = 0.0  # before its first step, at most
+    strength: float = 1.0  # steps over inference steps
     ahead: int = 0  # images that have taken the coming step already
 
     @property
@@ -36,6 +37,10 @@ class Demand:
     @property
     def decode_s(self) -> float:
         return self.lane.decode.upper_s * self.images
+
+    def inference_steps(self, steps: int) -> int:
+        """How many to ask for, so that no more than `steps` are taken."""
+        return int(steps / self.strength)
 
     def is_worth_a_try(self, needed_steps: int, now: float) -> bool:
         """Whether the lane was never measured; or not lately, while at its fastest it would make it."""
@@ -60,7 +65,6 @@ class _Lane:
 
     def __init__(self, costs: LaneCosts) -> None:
         self.max_rows = costs.max_rows
-        self.encode_s = costs.encode.upper_s
         self.forward_s = cache(costs.step.upper_s)  # over the rows of a forward
 
 
@@ -100,7 +104,7 @@ def forecast(demands: Sequence[Demand], now: float, max_wait_ticks: int) -> dict
     """Play the requests to their ends: earliest deadline first, as many of its lane with it as a batch holds."""
     waiting = _line_up(demands)
     outcomes: dict[Demand, Outcome] = {}
-    time = now + sum(2 * one.lane.encode_s for one in waiting if not one.demand.is_encoded)
+    time = now + sum(demand.encode_s for demand in demands)
     overdue = 1.0  # turns of each other lane: it may have waited long enough to go at once
     leaving = [one for one in waiting if not one.left]
     while True:

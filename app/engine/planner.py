@@ -85,10 +85,10 @@ class Planner:
     def _fitting(self, candidate: Demand, promises: Promises, now: float, smaller: Iterable[Smaller]) -> Fitting | None:
         """Fewer steps at the size that was asked, or else all steps at a smaller one."""
         if steps := self._fitting_steps(candidate, promises, now):
-            return Fitting(steps)
+            return Fitting(candidate.inference_steps(steps))
         for size in smaller:
             if self._find(size.demand, size.demand.steps, promises, now):
-                return Fitting(size.demand.steps, size.width, size.height)
+                return Fitting(candidate.inference_steps(candidate.steps), size.width, size.height)
         return None
 
     def _fitting_steps(self, candidate: Demand, promises: Promises, now: float) -> int:

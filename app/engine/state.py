@@ -12,11 +12,12 @@ import torch
 from app.backends.base import Backend
 from app.core import Budget, FinishReason, Notice, ResolvedParams
 from app.diffusion.latents import draw_noise, make_generator
-from app.diffusion.steps import StepTable, make_table
+from app.diffusion.steps import CLEAN, StepTable, make_table
+from app.engine.canvas import Canvas, encode_source, start_canvas
 from app.engine.costs import LaneCosts
 from app.engine.forecast import Demand
 from app.engine.planner import Plan
-from app.imaging import Pixels
+from app.imaging import Pixels, Source
 
 
 class Listener(Protocol):
@@ -41,11 +42,17 @@ class Row:
     latents: torch.Tensor  # [C, h, w]
     denoised: torch.Tensor  # [C, h, w]: the clean image as the model last saw it
     step_index: int = 0
+    canvas: Canvas | None = None  # None for text-to-image
     is_running: bool = False  # in the forward in progress
 
     @property
     def is_done(self) -> bool:
         return self.step_index == len(self.request.table)
+
+    @property
+    def estimate(self) -> torch.Tensor:
+        """[C, h, w]: the clean image that its latents are heading for."""
+        return self.denoised if self.canvas is None else self.canvas.keep(self.denoised, CLEAN)
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,13 @@ class RequestState:
     costs: LaneCosts
     submitted_at: float  # on the engine's clock, seconds
     listener: Listener | None = None
+    source: Source | None = None
     plan: Plan = field(default=Plan(0, 0.0, 0))
     is_cancelled: bool = False
     is_leaving: bool = False  # nothing but decoding is left
     future: Future[EngineResult] = field(default_factory=Future)
     # set by prepare
-    table: StepTable = field(default=StepTable((), (), 1.0))
+    table: StepTable = field(default=StepTable((), (), 1.0, (CLEAN,)))
     prompt_embeds: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # [L, D]
     negative_prompt_embeds: torch.Tensor | None = None  # [L, D]; None without guidance
     rows: list[Row] = field(default_factory=list)
@@ -118,12 +126,22 @@ class RequestState:
     def needed_steps(self) -> int:
         """Steps that must be expected to fit before the request is accepted."""
         share = self.budget.partial_share if self.budget.on_deadline == "partial" else 1.0
-        return math.ceil(self.params.num_inference_steps * share)
+        return math.ceil(self.params.denoising_steps * share)
 
     @property
     def decode_s(self) -> float:
         """What decoding its images is expected to take at most."""
         return self.costs.decode.upper_s * len(self.params.seeds)
+
+    @property
+    def source_images(self) -> int:
+        """Images to encode: the one that is redrawn and, with a mask, what is kept of it."""
+        return 0 if self.source is None else 1 if self.source.mask is None else 2
+
+    @property
+    def expected_encode_s(self) -> float:
+        """What encoding its prompts and images is expected to take at most."""
+        return self.costs.encode.upper_s * self.row_cost + self.costs.encode_image.upper_s * self.source_images
 
     def demand(self) -> Demand:
         """What is left to do once the forward in progress has ended."""
@@ -132,9 +150,10 @@ class RequestState:
             lane=self.costs,
             rows=images * self.row_cost,
             images=images,
-            steps=0 if self.is_leaving else self.params.num_inference_steps - begun,
+            steps=0 if self.is_leaving else self.params.denoising_steps - begun,
             deadline=self.deadline,
-            is_encoded=bool(self.rows),
+            encode_s=0.0 if self.rows else self.expected_encode_s,
+            strength=self.params.strength,
             ahead=sum(row.step_index + row.is_running > begun for row in self.rows),
         )
 
@@ -150,18 +169,26 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
     return info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor
 
 
-def prepare(state: RequestState) -> None:
-    """Encode the prompts, lay out the schedule and draw the first latents of every row."""
+def encode_prompts(state: RequestState) -> None:
+    state.prompt_embeds = _encode(state, "prompt", state.params.prompt)
+    if state.params.do_classifier_free_guidance:
+        state.negative_prompt_embeds = _encode(state, "negative_prompt", state.params.negative_prompt)
+
+
+def lay_out_rows(state: RequestState) -> None:
+    """Lay out the schedule, encode what is to be redrawn and draw the first latents of every row."""
     params, info = state.params, state.backend.info
-    state.prompt_embeds = _encode(state, "prompt", params.prompt)
-    if params.do_classifier_free_guidance:
-        state.negative_prompt_embeds = _encode(state, "negative_prompt", params.negative_prompt)
-    state.table = make_table(params.scheduler, info.noise_schedule, params.num_inference_steps)
-    shape = latent_shape(params, state.backend)
+    begin = params.num_inference_steps - params.denoising_steps
+    state.table = make_table(params.scheduler, info.noise_schedule, params.num_inference_steps, begin)
+    source = encode_source(state.backend, state.source, params.width, params.height) if state.source else None
     for seed in params.seeds:
-        generator = make_generator(seed)
-        latents = (draw_noise(shape, generator) * state.table.init_noise_sigma).to(info.device)
-        state.rows.append(Row(state, generator, latents, torch.zeros_like(latents)))
+        generator, canvas = make_generator(seed), None
+        if source is None:
+            noise = draw_noise(latent_shape(params, state.backend), generator).to(info.device)
+            latents = noise * state.table.init_noise_sigma
+        else:
+            canvas, latents = start_canvas(state.backend, source, state.table, params.strength, generator)
+        state.rows.append(Row(state, generator, latents, torch.zeros_like(latents), canvas=canvas))
 
 
 def _encode(state: RequestState, param: str, text: str) -> torch.Tensor:

@@ -15,6 +15,7 @@ from app.invoker.admission import Admission
 from app.invoker.jobs import Job
 from app.invoker.router import route
 from app.invoker.runner import Runner
+from app.invoker.source import read_source
 from app.metrics import Metrics
 from app.roms.catalog import Catalog
 
@@ -78,8 +79,9 @@ class Invoker:
     def _serve(self, job: Job) -> GenerationResult:
         request = job.request
         timeout_s, notices = self._timeout_s(request)
+        source, remarks = read_source(request.params)
         decision = route(request.model, self.catalog, self.cache.resident(), self.limits.default_rom)
-        made = self._runner.run(job, decision, job.started_at + timeout_s)
+        made = self._runner.run(job, decision, job.started_at + timeout_s, source)
         result, timings = made.result, Timings()
         timings.load_s, timings.queue_s, timings.encode_s = made.load_s, result.queue_s, result.encode_s
         timings.denoise_s, timings.decode_s = result.denoise_s, result.decode_s
@@ -102,7 +104,7 @@ class Invoker:
             completed_steps=result.completed_steps,
             route=made.decision,
             timings=timings,
-            notices=(*notices, *made.notices, *encoded.notices),
+            notices=(*notices, *remarks, *made.notices, *encoded.notices),
         )
 
     def _timeout_s(self, request: GenerationRequest) -> tuple[float, list[Notice]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.core import SCHEDULERS, GenerationParams, Notice, ResolvedParams
+from app.core import SCHEDULERS, GenerationParams, Notice, ResolvedParams, Task
 from app.errors import InvalidRequest
+from app.imaging import Source
 from app.roms.manifest import Preset, RomManifest
 
 MAX_SEED = 2**63 - 1
+_DEFAULT_STRENGTHS: Mapping[Task, float] = {"text-to-image": 1.0, "image-to-image": 0.8, "inpainting": 1.0}
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,15 @@ class ModelDefaults:
     scheduler: str
     unoffered_scheduler: str | None  # the class that its files name, where `scheduler` stands in for it
     num_train_timesteps: int
+    is_inpainting: bool = False  # made for inpainting alone
 
 
 def resolve(
-    params: GenerationParams, manifest: RomManifest, model: ModelDefaults
+    params: GenerationParams, manifest: RomManifest, model: ModelDefaults, source: Source | None = None
 ) -> tuple[ResolvedParams, list[Notice]]:
     """Fill in defaults and check limits. Raises InvalidRequest naming the field."""
     preset = _preset(params, manifest)
+    task = _task(source, manifest, model)
     notices: list[Notice] = []
     steps = params.num_inference_steps or preset.num_inference_steps
     allowed = min(manifest.limits.max_steps, model.num_train_timesteps)
@@ -35,13 +41,11 @@ def resolve(
         raise InvalidRequest(
             f"must be 1 to {allowed} for ROM {manifest.id!r}, not {steps}", param="num_inference_steps"
         )
-    width = _side("width", params.width, preset.width or model.size, model.size_multiple)
-    height = _side("height", params.height, preset.height or model.size, model.size_multiple)
-    if width * height > manifest.limits.max_pixels:
-        raise InvalidRequest(
-            f"{width}x{height} is above the {manifest.limits.max_pixels} pixels that ROM {manifest.id!r} allows",
-            param="width" if params.width else "height",
-        )
+    strength = _strength(params, task, steps)
+    width, height = _size(params, preset, manifest, model, source)
+    if source is not None and source.image.shape[:2] != (height, width):
+        detail = f"{source.image.shape[1]}x{source.image.shape[0]} was resized to {width}x{height}"
+        notices.append(Notice("changed", "image", detail))
     guidance = preset.guidance_scale if params.guidance_scale is None else params.guidance_scale
     scheduler = params.scheduler or preset.scheduler or model.scheduler
     if scheduler not in SCHEDULERS:
@@ -62,6 +66,8 @@ def resolve(
         width=width,
         height=height,
         preset=params.preset,
+        task=task,
+        strength=strength,
     )
     return resolved, notices
 
@@ -71,6 +77,43 @@ def _preset(params: GenerationParams, manifest: RomManifest) -> Preset:
         known = ", ".join(manifest.presets)
         raise InvalidRequest(f"ROM {manifest.id!r} has no preset {params.preset!r}; it has {known}", param="preset")
     return manifest.presets[params.preset]
+
+
+def _task(source: Source | None, manifest: RomManifest, model: ModelDefaults) -> Task:
+    if model.is_inpainting and (source is None or source.mask is None):
+        missing = "image" if source is None else "mask_image"
+        raise InvalidRequest(f"ROM {manifest.id!r} does nothing but inpainting, which needs it", param=missing)
+    if source is None:
+        return "text-to-image"
+    return "image-to-image" if source.mask is None else "inpainting"
+
+
+def _strength(params: GenerationParams, task: Task, steps: int) -> float:
+    strength = _DEFAULT_STRENGTHS[task] if params.strength is None else params.strength
+    if int(steps * strength) < 1:
+        least = math.ceil(100 / steps) / 100
+        raise InvalidRequest(f"{strength:g} of {steps} steps leaves none; at least {least:g}", param="strength")
+    return strength
+
+
+def _size(
+    params: GenerationParams, preset: Preset, manifest: RomManifest, model: ModelDefaults, source: Source | None
+) -> tuple[int, int]:
+    """Width and height in pixels: as asked, or the source's in whole multiples, or the preset's, or the model's."""
+    multiple, default = model.size_multiple, (preset.width or model.size, preset.height or model.size)
+    if source is not None:
+        default = (_whole(source.image.shape[1], multiple), _whole(source.image.shape[0], multiple))
+    width = _side("width", params.width, default[0], multiple)
+    height = _side("height", params.height, default[1], multiple)
+    if width * height > manifest.limits.max_pixels:
+        asked = "width" if params.width else "height" if params.height or source is None else "image"
+        limit = f"{width}x{height} is above the {manifest.limits.max_pixels} pixels that ROM {manifest.id!r} allows"
+        raise InvalidRequest(f"{limit}; give width and height" if asked == "image" else limit, param=asked)
+    return width, height
+
+
+def _whole(side: int, multiple: int) -> int:
+    return max(multiple, side // multiple * multiple)
 
 
 def _side(name: str, asked: int | None, default: int, multiple: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app.core import Budget, GenerationParams, Notice, ResolvedParams, RouteDecision
 from app.errors import Cancelled, ManifestError, NotReady, Overloaded, RomUnavailable
 from app.estimates import Estimate
-from app.imaging import Pixels, resize
+from app.imaging import Pixels, Source, resize
 from app.invoker.jobs import Job
 from app.invoker.lighter import lighter_versions
 from app.invoker.resolve import ModelDefaults, resolve
@@ -47,14 +47,14 @@ class Runner:
         self._engine = engine  # set before the service is ready: torch is imported while it already listens
         self._pixel_encoding = pixel_encoding  # what compressing takes, a pixel
 
-    def run(self, job: Job, decision: RouteDecision, deadline: float) -> Made:
+    def run(self, job: Job, decision: RouteDecision, deadline: float, source: Source | None = None) -> Made:
         """On the chosen ROM; where that has no time and the request allows it, on its faster twin.
 
         `deadline` is on the monotonic clock. Raises a CartridgeError.
         """
         rom = self._catalog.get(decision.rom_id)
         try:
-            return self._run_on(rom, job, decision, job.request.params, deadline)
+            return self._run_on(rom, job, decision, job.request.params, source, deadline)
         except Overloaded:
             twin = self._twin(rom, job)
             if twin is None:
@@ -65,16 +65,24 @@ class Runner:
         params = job.request.params
         if params.preset not in twin.manifest.presets:
             params = replace(params, preset="default")
-        made = self._run_on(twin, job, decision, params, deadline)
+        made = self._run_on(twin, job, decision, params, source, deadline)
         return replace(made, notices=(*made.notices, Notice("degraded", "model", f"{twin.id!r} is {reason}")))
 
-    def _run_on(self, rom: Rom, job: Job, decision: RouteDecision, params: GenerationParams, deadline: float) -> Made:
+    def _run_on(
+        self,
+        rom: Rom,
+        job: Job,
+        decision: RouteDecision,
+        params: GenerationParams,
+        source: Source | None,
+        deadline: float,
+    ) -> Made:
         started = time.monotonic()
         self._check_load(rom, deadline - started)
         with self._leased(rom, deadline - started) as backend:
             load_s = time.monotonic() - started
-            asked, notices = resolve(params, rom.manifest, defaults_of(backend))
-            state, changes = self._submit(rom, job, asked, backend, deadline)
+            asked, notices = resolve(params, rom.manifest, defaults_of(backend), source)
+            state, changes = self._submit(rom, job, asked, source, backend, deadline)
             job.accepted(self._engine.result(), state)
             result = state.future.result()  # the engine answers every request inside its budget
         images = result.images
@@ -91,7 +99,7 @@ class Runner:
             raise NotReady(reason, retry_after_s=load_s)
 
     def _submit(
-        self, rom: Rom, job: Job, asked: ResolvedParams, backend: Backend, deadline: float
+        self, rom: Rom, job: Job, asked: ResolvedParams, source: Source | None, backend: Backend, deadline: float
     ) -> tuple[RequestState, list[Notice]]:
         """Hand it to the engine as asked or, for `degrade`, in the first lighter version that has the time."""
         engine, request = self._engine.result(), job.request
@@ -103,7 +111,7 @@ class Runner:
             if job.is_cancelled:
                 raise Cancelled("cancelled before its first step")
             budget = Budget(answer_by - time.monotonic(), request.on_deadline, preset.partial_share)
-            return engine.submit(request.request_id, rom.id, params, backend, budget, job)
+            return engine.submit(request.request_id, rom.id, params, backend, budget, job, source)
 
         try:
             return submit(asked), []
@@ -144,4 +152,5 @@ def defaults_of(backend: Backend) -> ModelDefaults:
         scheduler=info.default_scheduler,
         unoffered_scheduler=info.unoffered_scheduler,
         num_train_timesteps=info.noise_schedule.num_train_timesteps,
+        is_inpainting=info.is_inpainting,
     )

@@ -9,7 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from app.core import GenerationParams, GenerationRequest, GenerationResult, OnDeadline, OutputFormat, OutputOptions
+from app.core import (
+    GenerationParams,
+    GenerationRequest,
+    GenerationResult,
+    MaskMode,
+    OnDeadline,
+    OutputFormat,
+    OutputOptions,
+)
 from app.errors import CartridgeError, InvalidRequest, Overloaded, UndecodableRequest
 
 MAX_SEED = 2**63 - 1
@@ -21,6 +29,7 @@ ALIASES = {
     "cfg_scale": "guidance_scale",
     "n": "num_images_per_prompt",
     "inputs": "prompt",
+    "init_image": "image",
 }
 
 
@@ -41,6 +50,10 @@ class InvocationRequest(BaseModel):
     height: int | None = Field(default=None, ge=8)
     num_images_per_prompt: int = Field(default=1, ge=1)
     preset: str = "default"
+    image: str | None = Field(default=None, min_length=1)
+    mask_image: str | None = Field(default=None, min_length=1)
+    mask_mode: MaskMode = "white"
+    strength: float | None = Field(default=None, gt=0, le=1)
     output_format: OutputFormat = "png"
     output_compression: int | None = Field(default=None, ge=0, le=100)
     timeout_s: float | None = Field(default=None, gt=0)
@@ -183,6 +196,10 @@ def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
         height=body.height,
         num_images_per_prompt=body.num_images_per_prompt,
         preset=body.preset,
+        image=body.image,
+        mask_image=body.mask_image,
+        mask_mode=body.mask_mode,
+        strength=body.strength,
     )
     return GenerationRequest(
         request_id=body.request_id or request_id,

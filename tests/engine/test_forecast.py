@@ -33,14 +33,13 @@ def test_each_image_is_decoded() -> None:
     assert foresee(make_demand(lane, 4, rows=3, images=3)) == [(4, 4 * 2 + 3)]
 
 
-def test_request_that_is_not_encoded_may_have_two_prompts() -> None:
-    lane = make_lane({1: 2.0}, encode_s=0.5)
-    assert foresee(make_demand(lane, 4, is_encoded=False)) == [(4, 2 * 0.5 + 4 * 2)]
+def test_request_that_is_not_encoded_takes_that_time_first() -> None:
+    assert foresee(make_demand(make_lane({1: 2.0}), 4, encode_s=1.0)) == [(4, 1 + 4 * 2)]
 
 
 def test_encoding_of_a_newcomer_holds_up_those_before_it() -> None:
-    lane = make_lane({1: 1.0}, max_rows=1, encode_s=0.5)
-    running, newcomer = make_demand(lane, 3, deadline=NOW + 50), make_demand(lane, 2, is_encoded=False)
+    lane = make_lane({1: 1.0}, max_rows=1)
+    running, newcomer = make_demand(lane, 3, deadline=NOW + 50), make_demand(lane, 2, encode_s=1.0)
     assert foresee(running, newcomer) == [(3, 1 + 3), (2, 1 + 3 + 2)]
 
 

@@ -19,16 +19,14 @@ SECONDS = st.sampled_from([0.0, 0.5, 1.0, 3.0])
 DEADLINES = st.one_of(st.floats(NOW - 5, NOW + 60), st.just(math.inf))
 
 LANES = st.builds(
-    lambda forward_s, row_s, max_rows, encode_s, decode_s: make_lane(
+    lambda forward_s, row_s, max_rows, decode_s: make_lane(
         {rows: forward_s + row_s * rows for rows in range(1, 9)},
         max_rows=max_rows,
-        encode_s=encode_s,
         decode_s=decode_s,
     ),
     SECONDS,
     SECONDS,
     st.integers(1, 8),
-    SECONDS,
     SECONDS,
 )
 
@@ -42,7 +40,7 @@ def demands_on(draw: st.DrawFn, lanes: Sequence[LaneCosts]) -> Demand:
         rows=images * row_cost,
         images=images,
         deadline=draw(DEADLINES),
-        is_encoded=draw(st.booleans()),
+        encode_s=draw(SECONDS),
         ahead=draw(st.integers(0, images - 1)),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from dataclasses import dataclass
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.support.serving import Serving, problem
 
@@ -22,6 +25,15 @@ class Case:
 
 def wrong(name: str, param: str, **fields: object) -> Case:
     return Case(name, json.dumps({"prompt": "a red star"} | fields).encode(), 422, "invalid_request", param)
+
+
+def png(side: int) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "red").save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+DOT = png(8)
 
 
 def undecodable(name: str, body: bytes) -> Case:
@@ -54,6 +66,18 @@ CASES = [
     wrong("images above the limit", "num_images_per_prompt", num_images_per_prompt=5),
     wrong("unknown scheduler", "scheduler", scheduler="pndm"),
     wrong("unknown preset", "preset", preset="best"),
+    wrong("image that is none", "image", image="aGVsbG8="),
+    wrong("image that is no text", "image", image=7),
+    wrong("half an image", "image", image=DOT[:40]),
+    wrong("mask without an image", "mask_image", mask_image=DOT),
+    wrong("mask of another size", "mask_image", image=png(16), mask_image=DOT),
+    wrong("mask without transparency", "mask_image", image=DOT, mask_image=DOT, mask_mode="alpha"),
+    wrong("unknown mask mode", "mask_mode", image=DOT, mask_image=DOT, mask_mode="black"),
+    wrong("strength without an image", "strength", strength=0.5),
+    wrong("no strength", "strength", image=DOT, strength=0),
+    wrong("strength above 1", "strength", image=DOT, strength=1.5),
+    wrong("strength that leaves no step", "strength", image=DOT, strength=0.1, num_inference_steps=4),
+    wrong("image above the ROM's size", "image", image=png(1024)),
     wrong("no time", "timeout_s", timeout_s=0),
     Case("too large for nginx", b" " * 30_000_000, 413, "request_too_large"),
     Case("too large for the app", b" " * 8_000_000, 413, "request_too_large"),

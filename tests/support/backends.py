@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from app.backends.base import Backend, Conditioning
+from app.backends.base import Backend, Conditioning, EncodedImage
 from app.backends.fake import FakeBackend
 from tests.support.clock import FakeClock
 
@@ -37,6 +37,9 @@ class WatchedBackend:
 
     def encode_prompt(self, prompt: str) -> Conditioning:
         return self._inner.encode_prompt(prompt)
+
+    def encode_image(self, image: torch.Tensor) -> EncodedImage:
+        return self._inner.encode_image(image)
 
     def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
         self.forwards.append(Forward(latents.clone(), timestep.clone(), prompt_embeds.clone()))

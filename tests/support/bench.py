@@ -12,6 +12,7 @@ from app.core import Budget
 from app.engine.care import DeviceCare
 from app.engine.engine import Engine
 from app.engine.state import Listener, RequestState
+from app.imaging import Source
 from tests.support.clock import FakeClock
 from tests.support.params import make_params
 
@@ -45,9 +46,11 @@ class Bench:
         rom_id: str = "rom",
         budget: Budget = A_MINUTE,
         listener: Listener | None = None,
+        source: Source | None = None,
         **asked: Any,
     ) -> RequestState:
-        state = self.engine.submit(f"r{len(self.states)}", rom_id, make_params(**asked), backend, budget, listener)
+        params = make_params(**asked)
+        state = self.engine.submit(f"r{len(self.states)}", rom_id, params, backend, budget, listener, source)
         self.states.append(state)
         return state
 

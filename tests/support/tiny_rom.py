@@ -36,6 +36,7 @@ class TinyRom:
     autoencoder: Literal["AutoencoderKL", "AutoencoderTiny"] = "AutoencoderKL"
     scheduler_class: str = "DDIMScheduler"
     scheduler_config: dict[str, Any] = field(default_factory=lambda: STABLE_DIFFUSION_SCHEDULE)
+    unet_channels: int = 4  # 9 for inpainting
     seed: int = 0
 
 
@@ -45,7 +46,11 @@ def build_tiny_rom(directory: Path, options: TinyRom | None = None) -> Path:
     tokenizer = _tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        models = {"text_encoder": _text_encoder(tokenizer), "unet": _unet(), "vae": _autoencoder(options.autoencoder)}
+        models = {
+            "text_encoder": _text_encoder(tokenizer),
+            "unet": _unet(options.unet_channels),
+            "vae": _autoencoder(options.autoencoder),
+        }
     tokenizer.save_pretrained(directory / "tokenizer")
     for name, model in models.items():
         model.save_pretrained(directory / name, safe_serialization=True)
@@ -97,8 +102,9 @@ def _text_encoder(tokenizer: Any) -> Any:
     return CLIPTextModel(config)
 
 
-def _unet() -> Any:
+def _unet(in_channels: int) -> Any:
     return UNet2DConditionModel(
+        in_channels=in_channels,
         sample_size=LATENT_SIZE,
         block_out_channels=(_WIDTH, 2 * _WIDTH),
         layers_per_block=1,
