@@ -10,10 +10,15 @@ from typing import Literal
 OutputFormat = Literal["png", "jpeg", "webp"]
 FinishReason = Literal["completed", "deadline"]
 OnDeadline = Literal["partial", "degrade", "fail"]
+Prompt = str | tuple[str, ...]  # several are answered in one response
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m")  # tables in app.diffusion.steps
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+
+
+def as_tuple(prompt: Prompt) -> tuple[str, ...]:
+    return (prompt,) if isinstance(prompt, str) else prompt
 
 
 class Health(StrEnum):
@@ -40,7 +45,7 @@ class Notice:
 class GenerationParams:
     """What was asked. None: the ROM's preset decides."""
 
-    prompt: str
+    prompt: Prompt
     negative_prompt: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -49,12 +54,16 @@ class GenerationParams:
     seeds: tuple[int, ...] | None = None
     width: int | None = None  # pixels
     height: int | None = None  # pixels
-    num_images_per_prompt: int = 1
+    num_images_per_prompt: int = 1  # of each prompt
     preset: str = "default"
     image: str | None = None  # base64 or a data URL
     mask_image: str | None = None  # likewise
     mask_mode: MaskMode = "white"
     strength: float | None = None  # above 0, up to 1: how much of the image is redrawn
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return as_tuple(self.prompt)
 
 
 @dataclass(frozen=True)
@@ -93,17 +102,23 @@ class GenerationRequest:
 class ResolvedParams:
     """What will be done: every default filled in, every limit applied."""
 
-    prompt: str
+    prompt: Prompt
     negative_prompt: str
     num_inference_steps: int
     guidance_scale: float
     scheduler: str
-    seeds: tuple[int, ...]  # one an image
+    seeds: tuple[int, ...]  # one an image: those of the first prompt, of the second, ...
     width: int  # pixels
     height: int  # pixels
     preset: str
     task: Task = "text-to-image"
     strength: float = 1.0  # 1 without an image
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """One an image."""
+        prompts = as_tuple(self.prompt)
+        return tuple(prompt for prompt in prompts for _ in range(len(self.seeds) // len(prompts)))
 
     @property
     def do_classifier_free_guidance(self) -> bool:

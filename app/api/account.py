@@ -24,7 +24,7 @@ class Account:
 
     def asked(self, generation: GenerationRequest) -> None:
         self._request_id = generation.request_id
-        self._fields |= {"model": generation.model, "prompt_characters": len(generation.params.prompt)}
+        self._fields |= {"model": generation.model, "prompt_characters": sum(map(len, generation.params.prompts))}
         if self._service.options.log_prompts:
             self._fields["prompt"] = generation.params.prompt
 

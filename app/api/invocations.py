@@ -107,8 +107,9 @@ def _wanted_image(request: Request) -> OutputOptions | None:
 
 def _one_image(generation: GenerationRequest, output_format: OutputFormat) -> GenerationRequest:
     params = generation.params
-    if params.num_images_per_prompt != 1 or len(params.seeds or (0,)) != 1:
-        raise InvalidRequest("Accept asks for the bytes of one image", param="num_images_per_prompt")
+    if len(params.prompts) != 1 or params.num_images_per_prompt != 1 or len(params.seeds or (0,)) != 1:
+        param = "prompt" if len(params.prompts) != 1 else "num_images_per_prompt"
+        raise InvalidRequest("Accept asks for the bytes of one image", param=param)
     return replace(generation, output=replace(generation.output, format=output_format))
 
 

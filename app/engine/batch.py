@@ -23,7 +23,7 @@ class BatchKey:
 
     @classmethod
     def of(cls, state: RequestState) -> BatchKey:
-        return cls(id(state.backend), tuple(state.rows[0].latents.shape), tuple(state.prompt_embeds.shape))
+        return cls(id(state.backend), tuple(state.rows[0].latents.shape), tuple(state.rows[0].prompt_embeds.shape))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights])
     timestep = torch.tensor([row.request.table.timesteps[row.step_index] for row in rows], device=device)
     guided = [index for index, row in enumerate(rows) if row.request.negative_prompt_embeds is not None]
     order = [*range(len(rows)), *guided]
-    embeds = [row.request.prompt_embeds for row in rows]
+    embeds = [row.prompt_embeds for row in rows]
     embeds += [e for row in rows if (e := row.request.negative_prompt_embeds) is not None]
     scaled = latents * scale[:, None, None, None]
     beside = [row.canvas.beside for row in rows if row.canvas is not None and row.canvas.beside is not None]

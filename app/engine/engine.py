@@ -188,7 +188,7 @@ class Engine:
         prompts_s = self._clock() - started
         lay_out_rows(state)
         state.encode_s = self._clock() - started
-        state.costs.encode.observe(prompts_s / state.row_cost)
+        state.costs.encode.observe(prompts_s / state.encodings)
         if state.source_images:
             state.costs.encode_image.observe((state.encode_s - prompts_s) / state.source_images)
 

@@ -38,6 +38,7 @@ class Row:
     """One image in the making."""
 
     request: RequestState
+    prompt_embeds: torch.Tensor  # [L, D]
     generator: torch.Generator
     latents: torch.Tensor  # [C, h, w]
     denoised: torch.Tensor  # [C, h, w]: the clean image as the model last saw it
@@ -87,7 +88,7 @@ class RequestState:
     future: Future[EngineResult] = field(default_factory=Future)
     # set by prepare
     table: StepTable = field(default=StepTable((), (), 1.0, (CLEAN,)))
-    prompt_embeds: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # [L, D]
+    prompt_embeds: dict[str, torch.Tensor] = field(default_factory=dict)  # by prompt, [L, D]
     negative_prompt_embeds: torch.Tensor | None = None  # [L, D]; None without guidance
     rows: list[Row] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -139,9 +140,14 @@ class RequestState:
         return 0 if self.source is None else 1 if self.source.mask is None else 2
 
     @property
+    def encodings(self) -> int:
+        """Prompts to encode."""
+        return len(set(self.params.prompts)) + self.params.do_classifier_free_guidance
+
+    @property
     def expected_encode_s(self) -> float:
         """What encoding its prompts and images is expected to take at most."""
-        return self.costs.encode.upper_s * self.row_cost + self.costs.encode_image.upper_s * self.source_images
+        return self.costs.encode.upper_s * self.encodings + self.costs.encode_image.upper_s * self.source_images
 
     def demand(self) -> Demand:
         """What is left to do once the forward in progress has ended."""
@@ -170,7 +176,8 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
 
 
 def encode_prompts(state: RequestState) -> None:
-    state.prompt_embeds = _encode(state, "prompt", state.params.prompt)
+    for prompt in dict.fromkeys(state.params.prompts):
+        state.prompt_embeds[prompt] = _encode(state, "prompt", prompt)
     if state.params.do_classifier_free_guidance:
         state.negative_prompt_embeds = _encode(state, "negative_prompt", state.params.negative_prompt)
 
@@ -181,14 +188,15 @@ def lay_out_rows(state: RequestState) -> None:
     begin = params.num_inference_steps - params.denoising_steps
     state.table = make_table(params.scheduler, info.noise_schedule, params.num_inference_steps, begin)
     source = encode_source(state.backend, state.source, params.width, params.height) if state.source else None
-    for seed in params.seeds:
+    for prompt, seed in zip(params.prompts, params.seeds, strict=True):
         generator, canvas = make_generator(seed), None
         if source is None:
             noise = draw_noise(latent_shape(params, state.backend), generator).to(info.device)
             latents = noise * state.table.init_noise_sigma
         else:
             canvas, latents = start_canvas(state.backend, source, state.table, params.strength, generator)
-        state.rows.append(Row(state, generator, latents, torch.zeros_like(latents), canvas=canvas))
+        embeds, denoised = state.prompt_embeds[prompt], torch.zeros_like(latents)
+        state.rows.append(Row(state, embeds, generator, latents, denoised, canvas=canvas))
 
 
 def _encode(state: RequestState, param: str, text: str) -> torch.Tensor:

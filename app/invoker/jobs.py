@@ -183,7 +183,7 @@ class Jobs:
                 raise Cancelled("cancelled after its last step")
             self._drop(job)
             if job.request.is_named:
-                nbytes = _size_of(result)
+                nbytes = _size_of(job.request, result)
                 self._finished[request_id] = (self._clock() + _KEPT_FOR_S, nbytes, job)
                 self._kept_bytes += nbytes
                 self._forget_old()
@@ -197,6 +197,8 @@ class Jobs:
             self._kept_bytes -= nbytes
 
 
-def _size_of(result: GenerationResult) -> int:
-    prompts = len(result.effective.prompt) + len(result.effective.negative_prompt)
-    return sum(len(image.data) for image in result.images) + 2 * prompts + _ENTRY_BYTES
+def _size_of(request: GenerationRequest, result: GenerationResult) -> int:
+    params = request.params
+    texts = (*params.prompts, params.negative_prompt, params.image, params.mask_image)
+    characters = 2 * sum(len(text) for text in texts if text is not None)  # prompts are in the result too
+    return sum(len(image.data) for image in result.images) + characters + _ENTRY_BYTES

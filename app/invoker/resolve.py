@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.core import SCHEDULERS, GenerationParams, Notice, ResolvedParams, Task
+from app.core import SCHEDULERS, GenerationParams, Notice, Prompt, ResolvedParams, Task
 from app.errors import InvalidRequest
 from app.imaging import Source
 from app.roms.manifest import Preset, RomManifest
@@ -57,7 +57,7 @@ def resolve(
     if params.negative_prompt and guidance <= 1:
         notices.append(Notice("ignored", "negative_prompt", "has no effect at a guidance_scale of 1 or less"))
     resolved = ResolvedParams(
-        prompt=manifest.prompt_template.replace("{prompt}", params.prompt),
+        prompt=_prompt(params, manifest),
         negative_prompt=negative,
         num_inference_steps=steps,
         guidance_scale=guidance,
@@ -70,6 +70,11 @@ def resolve(
         strength=strength,
     )
     return resolved, notices
+
+
+def _prompt(params: GenerationParams, manifest: RomManifest) -> Prompt:
+    filled = tuple(manifest.prompt_template.replace("{prompt}", prompt) for prompt in params.prompts)
+    return filled[0] if isinstance(params.prompt, str) else filled
 
 
 def _preset(params: GenerationParams, manifest: RomManifest) -> Preset:
@@ -126,9 +131,13 @@ def _side(name: str, asked: int | None, default: int, multiple: int) -> int:
 
 def _seeds(params: GenerationParams, manifest: RomManifest) -> tuple[int, ...]:
     """One seed an image: as given, or `seed` counted up, or a random one counted up."""
-    count = len(params.seeds) if params.seeds is not None else params.num_images_per_prompt
+    prompts = len(params.prompts)
+    count = len(params.seeds) if params.seeds is not None else params.num_images_per_prompt * prompts
+    if count % prompts:
+        raise InvalidRequest(f"{count} are not as many for each of {prompts} prompts", param="seeds")
     if count > manifest.limits.max_batch:
-        name = "seeds" if params.seeds is not None else "num_images_per_prompt"
+        several = "prompt" if prompts > 1 else "num_images_per_prompt"
+        name = "seeds" if params.seeds is not None else several
         raise InvalidRequest(f"ROM {manifest.id!r} makes at most {manifest.limits.max_batch} images", param=name)
     if params.seeds is not None:
         return params.seeds

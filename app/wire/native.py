@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -22,6 +22,8 @@ from app.errors import CartridgeError, InvalidRequest, Overloaded, UndecodableRe
 
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 200_000
+MAX_PROMPTS = 256
+OnePrompt = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
 ALIASES = {
     "uncond_prompt": "negative_prompt",
     "rom": "model",
@@ -38,7 +40,7 @@ class InvocationRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    prompt: str = Field(max_length=MAX_PROMPT_CHARACTERS)
+    prompt: OnePrompt | Annotated[list[OnePrompt], Field(min_length=1, max_length=MAX_PROMPTS)]
     negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     model: str = Field(default="auto", min_length=1)
     num_inference_steps: int | None = Field(default=None, ge=1)
@@ -64,8 +66,8 @@ class InvocationRequest(BaseModel):
 
     @field_validator("prompt")
     @classmethod
-    def _says_something(cls, prompt: str) -> str:
-        if not prompt.strip():
+    def _says_something(cls, prompt: str | list[str]) -> str | list[str]:
+        if not all(one.strip() for one in ([prompt] if isinstance(prompt, str) else prompt)):
             raise ValueError("must not be empty")
         return prompt
 
@@ -107,7 +109,8 @@ def parse_request(content: dict[str, Any], request_id: str) -> GenerationRequest
         raise _first_problem(error, spelled) from error
     if body.seed is not None and body.seeds is not None:
         raise InvalidRequest("give either seed or seeds", param="seeds")
-    if body.seeds is not None and body.num_images_per_prompt not in (1, len(body.seeds)):
+    images = body.num_images_per_prompt * (1 if isinstance(body.prompt, str) else len(body.prompt))
+    if body.seeds is not None and body.num_images_per_prompt != 1 and images != len(body.seeds):
         raise InvalidRequest(f"does not match the {len(body.seeds)} seeds", param="num_images_per_prompt")
     if body.partial_images and not body.stream:
         raise InvalidRequest("only a stream has partial images", param="partial_images")
@@ -185,7 +188,7 @@ def _first_problem(error: ValidationError, spelled: dict[str, Any]) -> InvalidRe
 
 def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
     params = GenerationParams(
-        prompt=body.prompt,
+        prompt=body.prompt if isinstance(body.prompt, str) else tuple(body.prompt),
         negative_prompt=body.negative_prompt,
         num_inference_steps=body.num_inference_steps,
         guidance_scale=body.guidance_scale,

@@ -82,6 +82,15 @@ def test_each_image_is_that_of_its_own_seed_alone(scheduler: str) -> None:
         )
 
 
+def test_each_of_several_prompts_gets_its_own_images() -> None:
+    asked: dict[str, Any] = {"guidance_scale": 4.0, "num_inference_steps": 5}
+    prompts, seeds = ("a cat", "the sea", "a cat"), (40, 41, 42, 43, 44, 45)
+    together = alone(FakeBackend(), prompt=prompts, seeds=seeds, **asked).future.result().images
+    for index, seed in enumerate(seeds):
+        single = alone(FakeBackend(), prompt=prompts[index // 2], seeds=(seed,), **asked)
+        np.testing.assert_array_equal(together[index], single.future.result().images[0])
+
+
 def test_seeds_give_different_images() -> None:
     images = alone(FakeBackend(), seeds=(40, 41, 42)).future.result().images
     assert len({image.tobytes() for image in images}) == 3

@@ -7,10 +7,21 @@ import io
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.support.serving import Serving
+
+
+def as_text(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def picture(text: str) -> Any:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
 
 
 def only_image(answer: httpx.Response) -> bytes:
@@ -44,6 +55,33 @@ def test_image_i_of_a_request_is_the_image_of_seed_plus_i(service: Serving) -> N
     alone = service.invoke(prompt="a red star", seed=9).json()["images"]
     assert [image["seed"] for image in several] == [7, 8, 9]
     assert several[2] == alone[0]
+
+
+def test_a_list_of_prompts_gets_images_of_each_in_order(service: Serving) -> None:
+    answer = service.invoke(prompt=["a red star", "a blue ring"], seed=7, n=2).json()
+    assert answer["effective"]["prompt"] == ["a red star", "a blue ring"]
+    assert [image["seed"] for image in answer["images"]] == [7, 8, 9, 10]
+    for index, prompt in enumerate(("a red star", "a red star", "a blue ring", "a blue ring")):
+        assert answer["images"][index] == service.invoke(prompt=prompt, seed=7 + index).json()["images"][0]
+
+
+def test_an_image_is_redrawn_where_the_mask_says(service: Serving) -> None:
+    image = service.invoke(prompt="a red star", seed=7, width=64, height=32).json()["images"][0]["b64_json"]
+    mask = Image.new("L", (64, 32))
+    mask.paste(255, (32, 0, 64, 32))
+    asked = {"prompt": "a blue ring", "seed": 8, "image": image, "mask_image": as_text(mask)}
+    answer = service.invoke(**asked).json()
+    effective = answer["effective"]
+    assert (effective["task"], effective["width"], effective["height"]) == ("inpainting", 64, 32)
+    before, after = (picture(text) for text in (image, answer["images"][0]["b64_json"]))
+    assert np.abs(after[:, :32].astype(int) - before[:, :32]).max() <= 1  # the fake model knows whole colours
+    assert np.abs(after[:, 32:].astype(int) - before[:, 32:]).max() > 20
+
+
+def test_an_image_that_is_no_multiple_is_resized_with_a_warning(service: Serving) -> None:
+    answer = service.invoke(prompt="a", image=as_text(Image.new("RGB", (70, 33)))).json()
+    assert (answer["images"][0]["width"], answer["images"][0]["height"]) == (64, 32)
+    assert [(warning["code"], warning["param"]) for warning in answer["warnings"]] == [("changed", "image")]
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
