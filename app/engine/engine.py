@@ -20,6 +20,7 @@ from app.engine.batch import StepOutput, run_step
 from app.engine.batcher import Batcher, finished_by, requests_of
 from app.engine.care import DeviceCare, StepObserver
 from app.engine.costs import Costs
+from app.engine.embeddings import PromptEncoder
 from app.engine.planner import Planner, Smaller
 from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_rows
 from app.errors import NotReady
@@ -42,6 +43,7 @@ class Engine:
         self._costs = Costs(max_batch_size, free_bytes)
         self._planner = Planner(_MAX_WAIT_TICKS)
         self._batcher = Batcher(_MAX_WAIT_TICKS)
+        self._encoder = PromptEncoder()
         self._care = care or DeviceCare()
         self._answers = Answers(clock, self._care.report_lost)
         self._observer = observer
@@ -183,12 +185,13 @@ class Engine:
             self._progress_at = self._clock()
 
     def _prepare(self, state: RequestState) -> None:
-        started = self._clock()
-        encode_prompts(state)
-        prompts_s = self._clock() - started
+        started, known = self._clock(), self._encoder.encoded
+        encode_prompts(state, self._encoder)
+        prompts_s, encoded = self._clock() - started, self._encoder.encoded - known
         lay_out_rows(state)
         state.encode_s = self._clock() - started
-        state.costs.encode.observe(prompts_s / state.encodings)
+        if encoded:
+            state.costs.encode.observe(prompts_s / encoded)
         if state.source_images:
             state.costs.encode_image.observe((state.encode_s - prompts_s) / state.source_images)
 

@@ -15,6 +15,7 @@ from app.diffusion.latents import draw_noise, make_generator
 from app.diffusion.steps import CLEAN, StepTable, make_table
 from app.engine.canvas import Canvas, encode_source, start_canvas
 from app.engine.costs import LaneCosts
+from app.engine.embeddings import PromptEncoder
 from app.engine.forecast import Demand
 from app.engine.planner import Plan
 from app.imaging import Pixels, Source
@@ -175,11 +176,12 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
     return info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor
 
 
-def encode_prompts(state: RequestState) -> None:
+def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
     for prompt in dict.fromkeys(state.params.prompts):
-        state.prompt_embeds[prompt] = _encode(state, "prompt", prompt)
+        state.prompt_embeds[prompt] = _encode(state, encoder, "prompt", prompt)
     if state.params.do_classifier_free_guidance:
-        state.negative_prompt_embeds = _encode(state, "negative_prompt", state.params.negative_prompt)
+        negative = state.params.negative_prompt
+        state.negative_prompt_embeds = _encode(state, encoder, "negative_prompt", negative)
 
 
 def lay_out_rows(state: RequestState) -> None:
@@ -199,8 +201,8 @@ def lay_out_rows(state: RequestState) -> None:
         state.rows.append(Row(state, embeds, generator, latents, denoised, canvas=canvas))
 
 
-def _encode(state: RequestState, param: str, text: str) -> torch.Tensor:
-    conditioning = state.backend.encode_prompt(text)
+def _encode(state: RequestState, encoder: PromptEncoder, param: str, text: str) -> torch.Tensor:
+    conditioning = encoder.encode(state.backend, text)
     if conditioning.truncated:
         dropped = conditioning.truncated
         shown = dropped if len(dropped) <= 500 else f"{dropped[:500]}... ({len(dropped)} characters)"
