@@ -12,7 +12,8 @@ import torch
 from app.backends.base import Backend
 from app.core import Budget, FinishReason, Notice, ResolvedParams
 from app.diffusion.latents import draw_noise, make_generator
-from app.diffusion.steps import CLEAN, StepTable, make_table
+from app.diffusion.steps import CLEAN, StepTable
+from app.diffusion.tables import make_table
 from app.engine.canvas import Canvas, encode_source, start_canvas
 from app.engine.costs import LaneCosts
 from app.engine.embeddings import PromptEncoder

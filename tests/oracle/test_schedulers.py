@@ -23,7 +23,8 @@ from diffusers import (
 
 from app.diffusion.latents import draw_noise, make_generator
 from app.diffusion.schedules import NoiseSchedule
-from app.diffusion.steps import make_table, step_rows
+from app.diffusion.steps import step_rows
+from app.diffusion.tables import make_table
 from app.errors import InvalidRequest
 
 TOLERANCE = 1e-4  # of the standard deviation of the oracle's tensor at that step

@@ -17,7 +17,7 @@ from app.diffusion.schedules import (
     sigmas_to_timesteps,
     spaced_timesteps,
 )
-from app.diffusion.steps import make_table
+from app.diffusion.tables import make_table
 from app.errors import ManifestError
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from app.diffusion.schedules import NoiseSchedule
-from app.diffusion.steps import SCHEDULERS, StepWeights, make_table, step_rows
+from app.diffusion.steps import StepWeights, step_rows
+from app.diffusion.tables import SCHEDULERS, make_table
 from app.errors import InvalidRequest
 
 STABLE_DIFFUSION = NoiseSchedule(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")

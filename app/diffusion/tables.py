@@ -1,0 +1,33 @@
+"""Every scheduler by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from app.diffusion.multistep import dpmpp_2m
+from app.diffusion.schedules import NoiseSchedule
+from app.diffusion.steps import StepTable
+from app.diffusion.variance_exploding import euler, euler_ancestral
+from app.diffusion.variance_preserving import ddim, ddpm
+
+_LINSPACE_UNLESS_TOLD = ("euler", "euler_ancestral", "dpmpp_2m")  # diffusers' defaults; the others are "leading"
+
+SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "euler": euler,
+    "euler_ancestral": euler_ancestral,
+    "dpmpp_2m": dpmpp_2m,
+}
+
+
+def make_table(scheduler: str, schedule: NoiseSchedule, num_inference_steps: int, begin: int = 0) -> StepTable:
+    """The steps from number `begin` on, as if none had been before.
+
+    Raises KeyError for a scheduler that is not in SCHEDULERS, InvalidRequest for one that would divide by zero.
+    """
+    if schedule.timestep_spacing is None:
+        spacing = "linspace" if scheduler in _LINSPACE_UNLESS_TOLD else "leading"
+        schedule = replace(schedule, timestep_spacing=spacing)
+    return SCHEDULERS[scheduler](schedule, num_inference_steps, begin)

@@ -1,0 +1,58 @@
+"""Tables of schedulers whose latents are sqrt(alpha) clean + sqrt(1 - alpha) noise, one step after the other."""
+
+from __future__ import annotations
+
+import math
+
+from app.diffusion.schedules import FloatArray, NoiseSchedule, make_alphas_cumprod, spaced_timesteps
+from app.diffusion.steps import CLEAN, NoiseLevel, StepTable, StepWeights
+from app.errors import InvalidRequest
+
+
+def ddim(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
+    """Song et al. 2020, equation 12, with eta 0."""
+    alphas = make_alphas_cumprod(schedule, finite_sigmas=False)
+    timesteps = spaced_timesteps(schedule, num_inference_steps)[begin:]
+    stride = schedule.num_train_timesteps // num_inference_steps
+    last = 1.0 if schedule.set_alpha_to_one else float(alphas[0])
+    lines = []
+    for timestep in timesteps.astype(int):
+        alpha = float(alphas[timestep])
+        alpha_next = float(alphas[timestep - stride]) if timestep >= stride else last
+        keep = math.sqrt((1 - alpha_next) / (1 - alpha))
+        clean = math.sqrt(alpha_next) - math.sqrt(alpha) * keep
+        lines.append(StepWeights(1.0, *denoised_weights(schedule, alpha), keep, clean))
+    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, levels_preserving(alphas[timesteps.astype(int)]))
+
+
+def ddpm(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
+    """Ho et al. 2020, equations 6 and 7 (the smaller variance)."""
+    alphas = make_alphas_cumprod(schedule, finite_sigmas=False)
+    timesteps = spaced_timesteps(schedule, num_inference_steps)[begin:]
+    lines = []
+    for timestep, following in zip(timesteps.astype(int), [*timesteps[1:].astype(int), -1], strict=True):
+        alpha = float(alphas[timestep])
+        alpha_next = float(alphas[following]) if following >= 0 else 1.0
+        step_alpha = alpha / alpha_next
+        clean = math.sqrt(alpha_next) * (1 - step_alpha) / (1 - alpha)
+        keep = math.sqrt(step_alpha) * (1 - alpha_next) / (1 - alpha)
+        variance = max((1 - alpha_next) / (1 - alpha) * (1 - step_alpha), 1e-20)
+        noise = math.sqrt(variance) if timestep > 0 else 0.0
+        lines.append(StepWeights(1.0, *denoised_weights(schedule, alpha), keep, clean, noise=noise))
+    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, levels_preserving(alphas[timesteps.astype(int)]))
+
+
+def denoised_weights(schedule: NoiseSchedule, alpha: float) -> tuple[float, float]:
+    """Weights of latents and model output in denoised, where latents = sqrt(alpha) clean + sqrt(1 - alpha) noise."""
+    if schedule.prediction_type == "sample":
+        return 0.0, 1.0
+    if schedule.prediction_type == "v_prediction":
+        return math.sqrt(alpha), -math.sqrt(1 - alpha)
+    if alpha == 0:
+        raise InvalidRequest("cannot start from pure noise with a model that predicts epsilon", param="scheduler")
+    return 1 / math.sqrt(alpha), -math.sqrt(1 - alpha) / math.sqrt(alpha)
+
+
+def levels_preserving(alphas: FloatArray) -> tuple[NoiseLevel, ...]:
+    """Of latents = sqrt(alpha) clean + sqrt(1 - alpha) noise."""
+    return (*(NoiseLevel(math.sqrt(alpha), math.sqrt(1 - alpha)) for alpha in alphas.tolist()), CLEAN)
