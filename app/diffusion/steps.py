@@ -1,7 +1,7 @@
 """One denoising step, for every scheduler, over rows that may each be anywhere in their own schedule.
 
 All schedulers here are linear: the next latents are a weighted sum of the latents, the clean image the model sees in
-them, the one it saw a step before, and fresh noise. So a scheduler is a table of weights, one line a step, and
+them, those it saw one and two steps before, and fresh noise. So a scheduler is a table of weights, one line a step, and
 `step_rows` is the one function that applies them. Rows of one batch may use different tables.
 """
 
@@ -22,6 +22,7 @@ class StepWeights(NamedTuple):
     latents: float  # next latents = latents * this
     denoised: float  # ... + denoised * this
     previous_denoised: float = 0.0  # ... + the denoised of the step before * this
+    earlier_denoised: float = 0.0  # ... + the denoised of two steps before * this
     noise: float = 0.0  # ... + unit Gaussian noise * this
 
 
@@ -52,12 +53,14 @@ def step_rows(
     latents: torch.Tensor,  # [B, C, h, w]
     model_output: torch.Tensor,  # [B, C, h, w]
     previous_denoised: torch.Tensor,  # [B, C, h, w]; any finite value where its weight is 0
+    earlier_denoised: torch.Tensor,  # [B, C, h, w]; any finite value where its weight is 0
     noise: torch.Tensor,  # [B, C, h, w]; any finite value where its weight is 0
     weights: list[StepWeights],  # B
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The next latents and the denoised estimate of each row, both [B, C, h, w]."""
     columns = torch.tensor(weights, dtype=latents.dtype, device=latents.device)
-    _, from_latents, from_output, keep, to_clean, to_previous, to_noise = columns.T[..., None, None, None]
+    _, from_latents, from_output, keep, to_clean, to_previous, to_earlier, to_noise = columns.T[..., None, None, None]
     denoised = from_latents * latents + from_output * model_output
-    following = keep * latents + to_clean * denoised + to_previous * previous_denoised + to_noise * noise
+    following = keep * latents + to_clean * denoised + to_noise * noise
+    following = following + to_previous * previous_denoised + to_earlier * earlier_denoised
     return following, denoised

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from app.diffusion.multistep import dpmpp_2m
+from app.diffusion.multistep import dpmpp_2m, unipc
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import StepTable
 from app.diffusion.variance_exploding import euler, euler_ancestral
 from app.diffusion.variance_preserving import ddim, ddpm
 
-_LINSPACE_UNLESS_TOLD = ("euler", "euler_ancestral", "dpmpp_2m")  # diffusers' defaults; the others are "leading"
+_LINSPACE_UNLESS_TOLD = (
+    "euler",
+    "euler_ancestral",
+    "dpmpp_2m",
+    "unipc",
+)  # diffusers' defaults; the others are "leading"
 
 SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "ddim": ddim,
@@ -19,6 +24,7 @@ SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "euler": euler,
     "euler_ancestral": euler_ancestral,
     "dpmpp_2m": dpmpp_2m,
+    "unipc": unipc,
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from app.diffusion.schedules import FloatArray, NoiseSchedule, make_alphas_cumprod, spaced_timesteps
+from app.diffusion.schedules import NoiseSchedule, make_alphas_cumprod, spaced_timesteps
 from app.diffusion.steps import CLEAN, NoiseLevel, StepTable, StepWeights
 from app.errors import InvalidRequest
 
@@ -53,6 +54,6 @@ def denoised_weights(schedule: NoiseSchedule, alpha: float) -> tuple[float, floa
     return 1 / math.sqrt(alpha), -math.sqrt(1 - alpha) / math.sqrt(alpha)
 
 
-def levels_preserving(alphas: FloatArray) -> tuple[NoiseLevel, ...]:
+def levels_preserving(alphas: Iterable[float]) -> tuple[NoiseLevel, ...]:
     """Of latents = sqrt(alpha) clean + sqrt(1 - alpha) noise."""
-    return (*(NoiseLevel(math.sqrt(alpha), math.sqrt(1 - alpha)) for alpha in alphas.tolist()), CLEAN)
+    return (*(NoiseLevel(math.sqrt(alpha), math.sqrt(1 - alpha)) for alpha in alphas), CLEAN)

@@ -40,8 +40,9 @@ def run_step(rows: list[Row]) -> StepOutput:
     weights = [row.request.table.weights[row.step_index] for row in rows]
     model_output = _predict(rows, latents, weights)
     previous = torch.stack([row.denoised for row in rows])
+    earlier = torch.stack([row.previous_denoised for row in rows])
     noise = torch.stack([_noise(row, step) for row, step in zip(rows, weights, strict=True)])
-    following, denoised = step_rows(latents, model_output, previous, noise, weights)
+    following, denoised = step_rows(latents, model_output, previous, earlier, noise, weights)
     for index, row in enumerate(rows):
         if row.canvas is not None:
             following[index] = row.canvas.keep(following[index], row.request.table.levels[row.step_index + 1])
@@ -50,7 +51,7 @@ def run_step(rows: list[Row]) -> StepOutput:
 
 def scatter(rows: list[Row], output: StepOutput) -> None:
     for row, latents, denoised in zip(rows, output.latents, output.denoised, strict=True):
-        row.latents, row.denoised = latents, denoised
+        row.latents, row.denoised, row.previous_denoised = latents, denoised, row.denoised
         row.step_index += 1
 
 

@@ -44,6 +44,7 @@ class Row:
     generator: torch.Generator
     latents: torch.Tensor  # [C, h, w]
     denoised: torch.Tensor  # [C, h, w]: the clean image as the model last saw it
+    previous_denoised: torch.Tensor  # [C, h, w]: as it saw it a step before
     step_index: int = 0
     canvas: Canvas | None = None  # None for text-to-image
     is_running: bool = False  # in the forward in progress
@@ -198,8 +199,8 @@ def lay_out_rows(state: RequestState) -> None:
             latents = noise * state.table.init_noise_sigma
         else:
             canvas, latents = start_canvas(state.backend, source, state.table, params.strength, generator)
-        embeds, denoised = state.prompt_embeds[prompt], torch.zeros_like(latents)
-        state.rows.append(Row(state, embeds, generator, latents, denoised, canvas=canvas))
+        embeds, nothing = state.prompt_embeds[prompt], torch.zeros_like(latents)
+        state.rows.append(Row(state, embeds, generator, latents, nothing, nothing, canvas=canvas))
 
 
 def _encode(state: RequestState, encoder: PromptEncoder, param: str, text: str) -> torch.Tensor:

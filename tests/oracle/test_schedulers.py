@@ -19,6 +19,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
 )
 
 from app.diffusion.latents import draw_noise, make_generator
@@ -47,8 +48,9 @@ ORACLES: dict[str, Any] = {
     "euler": EulerDiscreteScheduler,
     "euler_ancestral": EulerAncestralDiscreteScheduler,
     "dpmpp_2m": DPMSolverMultistepScheduler,
+    "unipc": UniPCMultistepScheduler,
 }
-TAKES_KARRAS_SIGMAS = ("euler", "dpmpp_2m")
+TAKES_KARRAS_SIGMAS = ("euler", "dpmpp_2m", "unipc")
 BETAS: dict[str, dict[str, Any]] = {
     "scaled_linear": {"beta_start": 0.00085, "beta_end": 0.012},  # Stable Diffusion
     "linear": {"beta_start": 0.0001, "beta_end": 0.02},
@@ -157,7 +159,7 @@ class OurPath:
         self.table = make_table(scheduler, NoiseSchedule.from_config(config), num_inference_steps)
         self.generators, self.noise = first_noise()
         self.latents = self.noise * self.table.init_noise_sigma
-        self.denoised = torch.zeros_like(self.latents)
+        self.denoised = self.previous_denoised = torch.zeros_like(self.latents)
 
     def step(self, index: int) -> Moment:
         timestep, weights = self.table.timesteps[index], self.table.weights[index]
@@ -165,7 +167,9 @@ class OurPath:
         output = model(model_input, timestep)
         if weights.noise:
             self.noise = torch.stack([draw_noise(SHAPE, generator) for generator in self.generators])
-        self.latents, self.denoised = step_rows(self.latents, output, self.denoised, self.noise, [weights] * len(SEEDS))
+        seen = self.denoised, self.previous_denoised
+        self.previous_denoised = self.denoised
+        self.latents, self.denoised = step_rows(self.latents, output, *seen, self.noise, [weights] * len(SEEDS))
         return Moment(timestep, model_input, self.denoised, self.latents)
 
 
@@ -188,7 +192,7 @@ class OraclePath:
         random = {"generator": self.generators} if self.is_stochastic else {}
         step = self.scheduler.step(output, timestep, self.latents, **random)
         self.latents = step.prev_sample
-        # DPM-Solver keeps its estimate to itself
+        # DPM-Solver and UniPC keep their estimate to themselves
         denoised = step["pred_original_sample"] if "pred_original_sample" in step else self.scheduler.model_outputs[-1]
         return Moment(float(timestep), model_input, denoised, self.latents)
 

@@ -24,17 +24,17 @@ def mixed_weights() -> list[StepWeights]:
 
 @dataclass(frozen=True)
 class Rows:
-    """All that `step_rows` takes but the weights, one after the other: [4, B, C, h, w]."""
+    """All that `step_rows` takes but the weights, one after the other: [5, B, C, h, w]."""
 
     tensors: torch.Tensor
 
     @classmethod
     def random(cls, count: int) -> Rows:
-        return cls(torch.randn((4, count, 4, 8, 8), generator=torch.Generator().manual_seed(3)))
+        return cls(torch.randn((5, count, 4, 8, 8), generator=torch.Generator().manual_seed(3)))
 
     def step(self, weights: list[StepWeights]) -> tuple[torch.Tensor, torch.Tensor]:
-        latents, model_output, previous_denoised, noise = self.tensors
-        return step_rows(latents, model_output, previous_denoised, noise, weights)
+        latents, model_output, previous_denoised, earlier_denoised, noise = self.tensors
+        return step_rows(latents, model_output, previous_denoised, earlier_denoised, noise, weights)
 
 
 def test_row_in_a_mixed_batch_is_the_row_alone() -> None:
@@ -93,6 +93,14 @@ def test_epsilon_from_pure_noise_is_refused_by_name(scheduler: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         make_table(scheduler, schedule, 10)
     assert raised.value.param == "scheduler"
+
+
+@pytest.mark.parametrize("scheduler", ["dpmpp_2m", "unipc"])
+@pytest.mark.parametrize("spacing", ["leading", "linspace"])
+def test_steps_that_do_not_move_are_refused_by_name(scheduler: str, spacing: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        make_table(scheduler, NoiseSchedule(timestep_spacing=spacing), 1000)
+    assert raised.value.param == "num_inference_steps"
 
 
 def test_only_the_stochastic_schedulers_add_noise() -> None:
