@@ -13,7 +13,8 @@ OnDeadline = Literal["partial", "degrade", "fail"]
 Prompt = str | tuple[str, ...]  # several are answered in one response
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
-SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "unipc")  # app.diffusion.tables
+# tables in app.diffusion.tables
+SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
 

@@ -38,6 +38,22 @@ def dpmpp_2m(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> S
     return StepTable(timesteps, tuple(lines), 1.0, levels_preserving(map(_alpha, sigmas[:-1])))
 
 
+def dpmpp_2m_sde(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
+    """Lu et al. 2022, SDE-DPM-Solver++(2M): as `dpmpp_2m`, but each step trades old noise for new."""
+    timesteps, sigmas = _path(schedule, num_inference_steps, begin, _rounding_of_dpm_solver(schedule))
+    lines = []
+    for sigma, following, growth in zip(sigmas, sigmas[1:], _growths(sigmas), strict=False):
+        keep, _ = _first_order(sigma, following)
+        ratio, signal = following / sigma, math.sqrt(_alpha(following))  # the ratio is e^-h
+        clean = signal * (1 - ratio**2)
+        slope = 0.5 * clean * growth
+        # zero terminal SNR can put the last training step below the one before, and 1 - ratio^2 below zero
+        noise = following * signal * math.sqrt(max(0.0, 1 - ratio**2))
+        denoised = denoised_weights(schedule, _alpha(sigma))
+        lines.append(StepWeights(1.0, *denoised, keep * ratio, clean + slope, -slope, noise=noise))
+    return StepTable(timesteps, tuple(lines), 1.0, levels_preserving(map(_alpha, sigmas[:-1])))
+
+
 def unipc(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
     """Zhao et al. 2023, UniPC of order 2 with B(h) = e^-h - 1 ("bh2"), on the clean image; first order at both ends.
 

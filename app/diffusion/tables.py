@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from app.diffusion.multistep import dpmpp_2m, unipc
+from app.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import StepTable
 from app.diffusion.variance_exploding import euler, euler_ancestral
 from app.diffusion.variance_preserving import ddim, ddpm
 
-_LINSPACE_UNLESS_TOLD = (
-    "euler",
-    "euler_ancestral",
-    "dpmpp_2m",
-    "unipc",
-)  # diffusers' defaults; the others are "leading"
+_LEADING_UNLESS_TOLD = ("ddim", "ddpm")  # diffusers' defaults; the others are "linspace"
 
 SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "ddim": ddim,
@@ -24,6 +19,7 @@ SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "euler": euler,
     "euler_ancestral": euler_ancestral,
     "dpmpp_2m": dpmpp_2m,
+    "dpmpp_2m_sde": dpmpp_2m_sde,
     "unipc": unipc,
 }
 
@@ -34,6 +30,6 @@ def make_table(scheduler: str, schedule: NoiseSchedule, num_inference_steps: int
     Raises KeyError for a scheduler that is not in SCHEDULERS, InvalidRequest for one that would divide by zero.
     """
     if schedule.timestep_spacing is None:
-        spacing = "linspace" if scheduler in _LINSPACE_UNLESS_TOLD else "leading"
+        spacing = "leading" if scheduler in _LEADING_UNLESS_TOLD else "linspace"
         schedule = replace(schedule, timestep_spacing=spacing)
     return SCHEDULERS[scheduler](schedule, num_inference_steps, begin)

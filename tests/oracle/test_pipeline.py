@@ -10,35 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    UniPCMultistepScheduler,
-)
+from diffusers import StableDiffusionPipeline
 
 from app.backends.base import Backend
 from app.backends.registry import load_backend
 from app.engine.state import RequestState
 from app.roms.catalog import read_rom
+from app.roms.manifest import read_json
 from tests.support.bench import alone, latents_of
+from tests.support.oracles import ORACLES
 from tests.support.tiny_rom import IMAGE_SIZE, STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
 
 TOLERANCE = 1e-4  # of the largest latent
 PIXEL_TOLERANCE = 1  # a level of 255, where rounding falls on the other side
 STEPS = 6
 SEED = 20
-ORACLES: dict[str, Any] = {
-    "ddim": DDIMScheduler,
-    "ddpm": DDPMScheduler,
-    "euler": EulerDiscreteScheduler,
-    "euler_ancestral": EulerAncestralDiscreteScheduler,
-    "dpmpp_2m": DPMSolverMultistepScheduler,
-    "unipc": UniPCMultistepScheduler,
-}
 V_PREDICTION = {"prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
 
 
@@ -69,7 +55,8 @@ def pipeline(rom: Path) -> Any:
 
 
 def theirs(pipeline: Any, scheduler: str, guidance_scale: float, output_type: str, **asked: Any) -> Any:
-    pipeline.scheduler = ORACLES[scheduler].from_pretrained(pipeline.name_or_path, subfolder="scheduler")
+    rom = Path(pipeline.name_or_path)
+    pipeline.scheduler = ORACLES[scheduler](read_json(rom / "scheduler" / "scheduler_config.json"))
     arguments = {"prompt": "the cat", "negative_prompt": "a dog", "height": IMAGE_SIZE, "width": IMAGE_SIZE} | asked
     return pipeline(
         guidance_scale=guidance_scale,

@@ -13,20 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
 
 from app.diffusion.latents import draw_noise, make_generator
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import step_rows
 from app.diffusion.tables import make_table
 from app.errors import InvalidRequest
+from tests.support.oracles import ORACLES
 
 TOLERANCE = 1e-4  # of the standard deviation of the oracle's tensor at that step
 TIMESTEP_TOLERANCE = 1e-4  # in training steps; diffusers computes the fractional ones in single precision
@@ -42,15 +35,8 @@ ROUNDING = 2 * torch.finfo(torch.float32).eps
 
 SHAPE = (4, 8, 8)
 SEEDS = (11, 12)
-ORACLES: dict[str, Any] = {
-    "ddim": DDIMScheduler,
-    "ddpm": DDPMScheduler,
-    "euler": EulerDiscreteScheduler,
-    "euler_ancestral": EulerAncestralDiscreteScheduler,
-    "dpmpp_2m": DPMSolverMultistepScheduler,
-    "unipc": UniPCMultistepScheduler,
-}
-TAKES_KARRAS_SIGMAS = ("euler", "dpmpp_2m", "unipc")
+TAKES_KARRAS_SIGMAS = ("euler", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
+STOCHASTIC = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
 BETAS: dict[str, dict[str, Any]] = {
     "scaled_linear": {"beta_start": 0.00085, "beta_end": 0.012},  # Stable Diffusion
     "linear": {"beta_start": 0.0001, "beta_end": 0.02},
@@ -175,12 +161,12 @@ class OurPath:
 
 class OraclePath:
     def __init__(self, scheduler: str, config: dict[str, Any], num_inference_steps: int) -> None:
-        self.scheduler = ORACLES[scheduler].from_config(config)
+        self.scheduler = ORACLES[scheduler](config)
         self.scheduler.set_timesteps(num_inference_steps)
         if hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(0)  # else a timestep that Karras sigmas repeat makes it start at the second
         self.generators, noise = first_noise()
-        self.is_stochastic = scheduler in ("ddpm", "euler_ancestral")
+        self.is_stochastic = scheduler in STOCHASTIC
         self.prediction_type = self.scheduler.config.prediction_type
         self.init_noise_sigma = float(self.scheduler.init_noise_sigma)
         self.latents = noise * self.init_noise_sigma

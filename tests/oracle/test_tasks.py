@@ -18,8 +18,8 @@ from app.backends.registry import load_backend
 from app.engine.state import RequestState
 from app.imaging import Source
 from app.roms.catalog import read_rom
+from app.roms.manifest import read_json
 from tests.oracle.test_pipeline import (
-    ORACLES,
     PIXEL_TOLERANCE,
     SEED,
     STEPS,
@@ -27,6 +27,7 @@ from tests.oracle.test_pipeline import (
     assert_same_latents,
 )
 from tests.support.bench import alone, latents_of
+from tests.support.oracles import ORACLES
 from tests.support.tiny_rom import IMAGE_SIZE, STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
 
 ROMS = {
@@ -54,7 +55,7 @@ class Pair:
             loaded.set_progress_bar_config(disable=True)
             self.pipelines[task] = loaded
         pipeline = self.pipelines[task]
-        pipeline.scheduler = ORACLES[scheduler].from_pretrained(self.directory, subfolder="scheduler")
+        pipeline.scheduler = ORACLES[scheduler](read_json(self.directory / "scheduler" / "scheduler_config.json"))
         return pipeline
 
 

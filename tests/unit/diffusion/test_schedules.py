@@ -62,6 +62,7 @@ def test_unknown_value_is_refused_by_name(field: str) -> None:
         ("euler", "linspace"),
         ("euler_ancestral", "linspace"),
         ("dpmpp_2m", "linspace"),
+        ("dpmpp_2m_sde", "linspace"),
         ("unipc", "linspace"),
     ],
 )

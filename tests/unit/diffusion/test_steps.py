@@ -95,7 +95,7 @@ def test_epsilon_from_pure_noise_is_refused_by_name(scheduler: str) -> None:
     assert raised.value.param == "scheduler"
 
 
-@pytest.mark.parametrize("scheduler", ["dpmpp_2m", "unipc"])
+@pytest.mark.parametrize("scheduler", ["dpmpp_2m", "dpmpp_2m_sde", "unipc"])
 @pytest.mark.parametrize("spacing", ["leading", "linspace"])
 def test_steps_that_do_not_move_are_refused_by_name(scheduler: str, spacing: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
@@ -105,7 +105,7 @@ def test_steps_that_do_not_move_are_refused_by_name(scheduler: str, spacing: str
 
 def test_only_the_stochastic_schedulers_add_noise() -> None:
     noisy = {name for name in SCHEDULERS if any(line.noise for line in make_table(name, STABLE_DIFFUSION, 10).weights)}
-    assert noisy == {"ddpm", "euler_ancestral"}
+    assert noisy == {"ddpm", "euler_ancestral", "dpmpp_2m_sde"}
 
 
 def test_unknown_scheduler_is_a_key_error() -> None:

@@ -1,0 +1,25 @@
+"""Diffusers' own schedulers, by our names: each makes one of a `scheduler_config.json`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+
+ORACLES: dict[str, Any] = {
+    "ddim": DDIMScheduler.from_config,
+    "ddpm": DDPMScheduler.from_config,
+    "euler": EulerDiscreteScheduler.from_config,
+    "euler_ancestral": EulerAncestralDiscreteScheduler.from_config,
+    "dpmpp_2m": DPMSolverMultistepScheduler.from_config,
+    "dpmpp_2m_sde": partial(DPMSolverMultistepScheduler.from_config, algorithm_type="sde-dpmsolver++"),
+    "unipc": UniPCMultistepScheduler.from_config,
+}
