@@ -14,7 +14,7 @@ Prompt = str | tuple[str, ...]  # several are answered in one response
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 # tables in app.diffusion.tables
-SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
+SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
 

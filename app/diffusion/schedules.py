@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from app.errors import ManifestError
+from app.errors import InvalidRequest, ManifestError
 
 FloatArray = npt.NDArray[np.float64]
 _SMALLEST_ALPHA_CUMPROD = 2.0**-24  # stands in for zero where a sigma must stay finite
@@ -34,6 +34,8 @@ class NoiseSchedule:
     set_alpha_to_one: bool = True
     rescale_betas_zero_snr: bool = False
     use_karras_sigmas: bool = False
+    original_inference_steps: int = 50  # of a consistency model: the steps it was distilled on
+    timestep_scaling: float = 10.0  # of a consistency model: how fast c_skip falls with time
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
@@ -106,6 +108,17 @@ def multistep_timesteps(schedule: NoiseSchedule, num_inference_steps: int) -> Fl
         return np.linspace(0, n - 1, num_inference_steps + 1).round()[::-1][:-1].copy()
     stride = n // (num_inference_steps + 1)
     return (np.arange(num_inference_steps + 1) * stride)[::-1][:-1].astype(np.float64) + schedule.steps_offset
+
+
+def consistency_timesteps(schedule: NoiseSchedule, num_inference_steps: int) -> FloatArray:
+    """Training steps to visit, descending, [num_inference_steps], out of those a consistency model was distilled on."""
+    n = schedule.num_train_timesteps
+    known = min(schedule.original_inference_steps, n)
+    if num_inference_steps > known:
+        raise InvalidRequest(f"must be 1 to {known} with lcm, not {num_inference_steps}", param="num_inference_steps")
+    skipped = np.linspace(0, known, num_inference_steps, endpoint=False).astype(int)
+    timesteps: FloatArray = (known - skipped) * (n // known) - 1.0
+    return timesteps
 
 
 def make_sigmas(alphas_cumprod: FloatArray) -> FloatArray:

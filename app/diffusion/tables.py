@@ -9,9 +9,9 @@ from app.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import StepTable
 from app.diffusion.variance_exploding import euler, euler_ancestral
-from app.diffusion.variance_preserving import ddim, ddpm
+from app.diffusion.variance_preserving import ddim, ddpm, lcm
 
-_LEADING_UNLESS_TOLD = ("ddim", "ddpm")  # diffusers' defaults; the others are "linspace"
+_LEADING_UNLESS_TOLD = ("ddim", "ddpm", "lcm")  # diffusers' defaults; the others are "linspace"
 
 SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "ddim": ddim,
@@ -21,6 +21,7 @@ SCHEDULERS: dict[str, Callable[[NoiseSchedule, int, int], StepTable]] = {
     "dpmpp_2m": dpmpp_2m,
     "dpmpp_2m_sde": dpmpp_2m_sde,
     "unipc": unipc,
+    "lcm": lcm,
 }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from app.diffusion.schedules import NoiseSchedule, make_alphas_cumprod, spaced_timesteps
+from app.diffusion.schedules import NoiseSchedule, consistency_timesteps, make_alphas_cumprod, spaced_timesteps
 from app.diffusion.steps import CLEAN, NoiseLevel, StepTable, StepWeights
 from app.errors import InvalidRequest
+
+_SIGMA_DATA = 0.5  # standard deviation of clean images, as consistency models take it
 
 
 def ddim(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
@@ -40,6 +42,25 @@ def ddpm(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepT
         variance = max((1 - alpha_next) / (1 - alpha) * (1 - step_alpha), 1e-20)
         noise = math.sqrt(variance) if timestep > 0 else 0.0
         lines.append(StepWeights(1.0, *denoised_weights(schedule, alpha), keep, clean, noise=noise))
+    return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, levels_preserving(alphas[timesteps.astype(int)]))
+
+
+def lcm(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
+    """Multistep consistency sampling (Song et al. 2023, algorithm 1) in latents (Luo et al. 2023).
+
+    The clean image is c_skip * latents + c_out * prediction: the latents themselves at time 0.
+    """
+    alphas = make_alphas_cumprod(schedule, finite_sigmas=False)
+    timesteps = consistency_timesteps(schedule, num_inference_steps)[begin:]
+    alphas_next = [*alphas[timesteps[1:].astype(int)].tolist(), 1.0]
+    lines = []
+    for timestep, alpha_next in zip(timesteps.tolist(), alphas_next, strict=True):
+        scaled = timestep * schedule.timestep_scaling
+        c_skip = _SIGMA_DATA**2 / (scaled**2 + _SIGMA_DATA**2)
+        c_out = scaled / math.sqrt(scaled**2 + _SIGMA_DATA**2)
+        from_latents, from_output = denoised_weights(schedule, float(alphas[int(timestep)]))
+        denoised = c_skip + c_out * from_latents, c_out * from_output
+        lines.append(StepWeights(1.0, *denoised, 0.0, math.sqrt(alpha_next), noise=math.sqrt(1 - alpha_next)))
     return StepTable(tuple(timesteps.tolist()), tuple(lines), 1.0, levels_preserving(alphas[timesteps.astype(int)]))
 
 

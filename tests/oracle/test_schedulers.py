@@ -36,7 +36,7 @@ ROUNDING = 2 * torch.finfo(torch.float32).eps
 SHAPE = (4, 8, 8)
 SEEDS = (11, 12)
 TAKES_KARRAS_SIGMAS = ("euler", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
-STOCHASTIC = ("ddpm", "euler_ancestral", "dpmpp_2m_sde")
+STOCHASTIC = ("ddpm", "euler_ancestral", "dpmpp_2m_sde", "lcm")
 BETAS: dict[str, dict[str, Any]] = {
     "scaled_linear": {"beta_start": 0.00085, "beta_end": 0.012},  # Stable Diffusion
     "linear": {"beta_start": 0.0001, "beta_end": 0.02},
@@ -54,6 +54,29 @@ SD_15_CONFIG = {
     "steps_offset": 1,
     "trained_betas": None,
     "clip_sample": False,
+}
+
+
+SD_TURBO_CONFIG = {
+    "_class_name": "EulerDiscreteScheduler",
+    "_diffusers_version": "0.24.0.dev0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "interpolation_type": "linear",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "sample_max_value": 1.0,
+    "set_alpha_to_one": False,
+    "sigma_max": None,
+    "sigma_min": None,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "timestep_spacing": "trailing",
+    "timestep_type": "discrete",
+    "trained_betas": None,
+    "use_karras_sigmas": False,
 }
 
 
@@ -79,7 +102,11 @@ class Case:
     @property
     def starts_at_the_last_training_step(self) -> bool:
         one_step_is_at_zero = self.timestep_spacing == "linspace" and self.num_inference_steps == 1
-        return self.timestep_spacing != "leading" and not one_step_is_at_zero
+        return self.scheduler == "lcm" or (self.timestep_spacing != "leading" and not one_step_is_at_zero)
+
+    @property
+    def spacing_is_told(self) -> bool:
+        return self.timestep_spacing != "leading" or self.steps_offset > 0
 
     def __str__(self) -> str:
         marks = {
@@ -96,7 +123,7 @@ class Case:
 UNSUPPORTED: dict[str, Callable[[Case], bool]] = {
     "raises NotImplementedError": lambda case: case.scheduler == "euler_ancestral" and case.prediction_type == "sample",
     "divides by sqrt(alphas_cumprod[999]) = 0": lambda case: (
-        case.scheduler in ("ddim", "ddpm")
+        case.scheduler in ("ddim", "ddpm", "lcm")
         and case.prediction_type == "epsilon"
         and case.rescale_betas_zero_snr
         and case.starts_at_the_last_training_step
@@ -105,7 +132,10 @@ UNSUPPORTED: dict[str, Callable[[Case], bool]] = {
 
 
 def grid() -> Iterator[Case]:
-    """Every combination that differs: the offset moves only leading steps, the last alpha only DDIM."""
+    """Every combination that differs: the offset moves only leading steps, the last alpha only DDIM.
+
+    What a class leaves aside is tried at 7 steps: Karras sigmas, or all spacing where it has its own.
+    """
     everything = itertools.product(
         ORACLES,
         ("epsilon", "v_prediction", "sample"),
@@ -122,6 +152,7 @@ def grid() -> Iterator[Case]:
             (case.use_karras_sigmas and case.scheduler not in TAKES_KARRAS_SIGMAS and case.num_inference_steps != 7)
             or (case.steps_offset and case.timestep_spacing != "leading")
             or (not case.set_alpha_to_one and case.scheduler != "ddim")
+            or (case.scheduler == "lcm" and case.num_inference_steps != 7 and case.spacing_is_told)
         )
         if not ignored:
             yield case
@@ -179,7 +210,8 @@ class OraclePath:
         step = self.scheduler.step(output, timestep, self.latents, **random)
         self.latents = step.prev_sample
         # DPM-Solver and UniPC keep their estimate to themselves
-        denoised = step["pred_original_sample"] if "pred_original_sample" in step else self.scheduler.model_outputs[-1]
+        told = [step[name] for name in ("pred_original_sample", "denoised") if name in step]
+        denoised = told[0] if told else self.scheduler.model_outputs[-1]
         return Moment(float(timestep), model_input, denoised, self.latents)
 
 
@@ -206,6 +238,22 @@ def assert_same_path(scheduler: str, config: dict[str, Any], num_inference_steps
 @pytest.mark.parametrize("case", SUPPORTED, ids=str)
 def test_path_is_that_of_diffusers(case: Case) -> None:
     assert_same_path(case.scheduler, case.config, case.num_inference_steps)
+
+
+@pytest.mark.parametrize("num_inference_steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("scheduler", ["euler", "euler_ancestral"])
+def test_few_steps_of_a_turbo_model(scheduler: str, num_inference_steps: int) -> None:
+    assert_same_path(scheduler, SD_TURBO_CONFIG, num_inference_steps)
+
+
+@pytest.mark.parametrize("original_inference_steps", [30, 50])
+@pytest.mark.parametrize("timestep_scaling", [0.001, 1.0, 10.0])
+@pytest.mark.parametrize("num_inference_steps", [1, 2, 4, 8, 30])
+def test_steps_of_a_consistency_model(
+    original_inference_steps: int, timestep_scaling: float, num_inference_steps: int
+) -> None:
+    own = {"original_inference_steps": original_inference_steps, "timestep_scaling": timestep_scaling}
+    assert_same_path("lcm", SD_15_CONFIG | own, num_inference_steps)
 
 
 @pytest.mark.parametrize("scheduler", ORACLES)

@@ -11,6 +11,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    LCMScheduler,
     UniPCMultistepScheduler,
 )
 
@@ -22,4 +23,5 @@ ORACLES: dict[str, Any] = {
     "dpmpp_2m": DPMSolverMultistepScheduler.from_config,
     "dpmpp_2m_sde": partial(DPMSolverMultistepScheduler.from_config, algorithm_type="sde-dpmsolver++"),
     "unipc": UniPCMultistepScheduler.from_config,
+    "lcm": LCMScheduler.from_config,
 }

@@ -64,6 +64,7 @@ def test_unknown_value_is_refused_by_name(field: str) -> None:
         ("dpmpp_2m", "linspace"),
         ("dpmpp_2m_sde", "linspace"),
         ("unipc", "linspace"),
+        ("lcm", "leading"),
     ],
 )
 def test_spacing_left_out_is_the_schedulers_own(scheduler: str, spacing: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from app.diffusion.tables import SCHEDULERS, make_table
 from app.errors import InvalidRequest
 
 STABLE_DIFFUSION = NoiseSchedule(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+FINELY_DISTILLED = replace(STABLE_DIFFUSION, original_inference_steps=200)
 
 
 def mixed_weights() -> list[StepWeights]:
@@ -72,9 +73,9 @@ def test_last_step_ends_in_the_denoised_image(scheduler: str) -> None:
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("num_inference_steps", [1, 2, 3, 61, 150])
+@pytest.mark.parametrize("num_inference_steps", [1, 2, 3, 50, 61, 150])
 def test_table_has_a_line_a_step_of_finite_numbers(scheduler: str, num_inference_steps: int) -> None:
-    table = make_table(scheduler, STABLE_DIFFUSION, num_inference_steps)
+    table = make_table(scheduler, FINELY_DISTILLED, num_inference_steps)
     assert len(table) == len(table.weights) == num_inference_steps
     assert all(math.isfinite(value) for line in table.weights for value in line)
     assert all(0 <= timestep <= 999 for timestep in table.timesteps)
@@ -87,7 +88,7 @@ def test_timesteps_become_a_single_precision_tensor(scheduler: str) -> None:
     assert torch.tensor(make_table(scheduler, STABLE_DIFFUSION, 7).timesteps).dtype == torch.float32
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("scheduler", ["ddim", "ddpm", "lcm"])
 def test_epsilon_from_pure_noise_is_refused_by_name(scheduler: str) -> None:
     schedule = NoiseSchedule(rescale_betas_zero_snr=True, timestep_spacing="trailing")
     with pytest.raises(InvalidRequest) as raised:
@@ -103,9 +104,17 @@ def test_steps_that_do_not_move_are_refused_by_name(scheduler: str, spacing: str
     assert raised.value.param == "num_inference_steps"
 
 
+def test_consistency_model_is_not_asked_for_more_steps_than_it_knows() -> None:
+    for schedule, known in ((STABLE_DIFFUSION, 50), (replace(STABLE_DIFFUSION, num_train_timesteps=20), 20)):
+        assert len(set(make_table("lcm", schedule, known).timesteps)) == known
+        with pytest.raises(InvalidRequest, match=f"1 to {known}") as raised:
+            make_table("lcm", schedule, known + 1)
+        assert raised.value.param == "num_inference_steps"
+
+
 def test_only_the_stochastic_schedulers_add_noise() -> None:
     noisy = {name for name in SCHEDULERS if any(line.noise for line in make_table(name, STABLE_DIFFUSION, 10).weights)}
-    assert noisy == {"ddpm", "euler_ancestral", "dpmpp_2m_sde"}
+    assert noisy == {"ddpm", "euler_ancestral", "dpmpp_2m_sde", "lcm"}
 
 
 def test_unknown_scheduler_is_a_key_error() -> None:
