@@ -35,7 +35,7 @@ class BackendInfo:
     vae_scale_factor: int  # pixels a latent cell
     default_size: int  # pixels, square
     default_scheduler: str
-    unoffered_scheduler: str | None  # the class its files name, where default_scheduler stands in for it
+    unoffered_scheduler: str | None  # what its files ask for, where default_scheduler stands in for it
     noise_schedule: NoiseSchedule
     device: torch.device
     nbytes: int  # of the weights in memory

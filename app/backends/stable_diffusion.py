@@ -15,19 +15,12 @@ from transformers.utils import logging as transformers_logging
 
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.backends.devices import flops_per_s, pick_device, pick_dtype, pick_memory_format, return_memory
+from app.backends.schedulers import find_scheduler
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import read_json
 
-SCHEDULER_OF_CLASS = {
-    "DDIMScheduler": "ddim",
-    "DDPMScheduler": "ddpm",
-    "EulerDiscreteScheduler": "euler",
-    "EulerAncestralDiscreteScheduler": "euler_ancestral",
-    "DPMSolverMultistepScheduler": "dpmpp_2m",
-}
-_FALLBACK_SCHEDULER = "dpmpp_2m"  # for scheduler classes that are not offered, such as SD 1.5's PNDM
 _ACTIVATIONS = 48  # tensors as large as the first block's output that a forward holds at its peak, about
 _FLOPS_PER_WEIGHT = 0.5  # and latent cell: most weights of a U-Net see a quarter of the cells or fewer
 _AUTOENCODERS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
@@ -42,15 +35,15 @@ class StableDiffusionBackend:
         self._unet = unet
         self._vae = vae
         self._memory_format = pick_memory_format(device, unet.dtype)
-        scheduler_class = scheduler.get("_class_name", "")
+        default_scheduler, unoffered_scheduler = find_scheduler(scheduler)
         scale = 2 ** (len(vae.config.block_out_channels) - 1)
         self.info = BackendInfo(
             latent_channels=vae.config.latent_channels,
             denoiser_channels=unet.config.in_channels,
             vae_scale_factor=scale,
             default_size=unet.config.sample_size * scale,
-            default_scheduler=SCHEDULER_OF_CLASS.get(scheduler_class, _FALLBACK_SCHEDULER),
-            unoffered_scheduler=None if scheduler_class in SCHEDULER_OF_CLASS else scheduler_class,
+            default_scheduler=default_scheduler,
+            unoffered_scheduler=unoffered_scheduler,
             noise_schedule=NoiseSchedule.from_config(scheduler),
             device=device,
             nbytes=sum(tensor.nbytes for model in (text_encoder, unet, vae) for tensor in model.parameters()),

@@ -23,7 +23,7 @@ class ModelDefaults:
     size: int  # pixels, square
     size_multiple: int  # pixels: width and height are multiples of it
     scheduler: str
-    unoffered_scheduler: str | None  # the class that its files name, where `scheduler` stands in for it
+    unoffered_scheduler: str | None  # what its files ask for, where `scheduler` stands in for it
     num_train_timesteps: int
     is_inpainting: bool = False  # made for inpainting alone
 

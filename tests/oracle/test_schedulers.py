@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from app.backends.schedulers import OFFERS
 from app.diffusion.latents import draw_noise, make_generator
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import step_rows
@@ -254,6 +255,20 @@ def test_steps_of_a_consistency_model(
 ) -> None:
     own = {"original_inference_steps": original_inference_steps, "timestep_scaling": timestep_scaling}
     assert_same_path("lcm", SD_15_CONFIG | own, num_inference_steps)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "setting", "value"),
+    [
+        (offer.scheduler, setting, value)
+        for offers in OFFERS.values()
+        for offer in offers
+        for setting, values in offer.settings.items()
+        for value in values
+    ],
+)
+def test_settings_that_are_offered_change_nothing(scheduler: str, setting: str, value: object) -> None:
+    assert_same_path(scheduler, SD_15_CONFIG | {setting: value}, 10)
 
 
 @pytest.mark.parametrize("scheduler", ORACLES)

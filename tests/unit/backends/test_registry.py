@@ -29,7 +29,7 @@ def test_unknown_family_is_refused_with_those_that_are_supported() -> None:
 
 @pytest.mark.parametrize(
     ("scheduler_class", "scheduler"),
-    [("EulerDiscreteScheduler", "euler"), ("DPMSolverMultistepScheduler", "dpmpp_2m"), ("DDPMScheduler", "ddpm")],
+    [("EulerDiscreteScheduler", "euler"), ("DPMSolverMultistepScheduler", "dpmpp_2m"), ("LCMScheduler", "lcm")],
 )
 def test_scheduler_of_the_roms_files_is_its_default(tmp_path: Path, scheduler_class: str, scheduler: str) -> None:
     info = load_backend(load_with_scheduler(tmp_path, scheduler_class), "cpu", "float32").info
