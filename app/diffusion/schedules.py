@@ -96,7 +96,7 @@ def spaced_timesteps(schedule: NoiseSchedule, num_inference_steps: int, *, whole
     if schedule.timestep_spacing == "trailing":
         return np.arange(n, 0, -n / num_inference_steps).round()[:num_inference_steps] - 1.0
     stride = n // num_inference_steps
-    return (np.arange(num_inference_steps) * stride)[::-1].astype(np.float64) + schedule.steps_offset
+    return _offset(schedule, (np.arange(num_inference_steps) * stride)[::-1])
 
 
 def multistep_timesteps(schedule: NoiseSchedule, num_inference_steps: int) -> FloatArray:
@@ -107,7 +107,16 @@ def multistep_timesteps(schedule: NoiseSchedule, num_inference_steps: int) -> Fl
     if schedule.timestep_spacing == "linspace":
         return np.linspace(0, n - 1, num_inference_steps + 1).round()[::-1][:-1].copy()
     stride = n // (num_inference_steps + 1)
-    return (np.arange(num_inference_steps + 1) * stride)[::-1][:-1].astype(np.float64) + schedule.steps_offset
+    return _offset(schedule, (np.arange(num_inference_steps + 1) * stride)[::-1][:-1])
+
+
+def _offset(schedule: NoiseSchedule, timesteps: npt.NDArray[np.int64]) -> FloatArray:
+    """Shifted by the schedule's offset. Raises InvalidRequest where that leads beyond its end."""
+    shifted = timesteps.astype(np.float64) + schedule.steps_offset
+    if len(shifted) and shifted[0] >= schedule.num_train_timesteps:
+        reason = f"{len(shifted)} are too many for this ROM, whose schedule begins with step {schedule.steps_offset}"
+        raise InvalidRequest(reason, param="num_inference_steps")
+    return shifted
 
 
 def consistency_timesteps(schedule: NoiseSchedule, num_inference_steps: int) -> FloatArray:

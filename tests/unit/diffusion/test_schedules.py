@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from app.diffusion.schedules import (
+    FloatArray,
     NoiseSchedule,
     get_sigmas_karras,
     make_alphas_cumprod,
     make_betas,
     make_sigmas,
+    multistep_timesteps,
     rescale_betas_zero_snr,
     sigmas_to_timesteps,
     spaced_timesteps,
 )
 from app.diffusion.tables import make_table
-from app.errors import ManifestError
+from app.errors import InvalidRequest, ManifestError
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 SD_15_CONFIG = {
@@ -113,3 +117,14 @@ def test_karras_sigmas_fall_from_the_highest_to_the_lowest() -> None:
 def test_training_sigmas_are_their_own_timesteps() -> None:
     sigmas = make_sigmas(make_alphas_cumprod(NoiseSchedule(), finite_sigmas=True))
     np.testing.assert_allclose(sigmas_to_timesteps(sigmas, sigmas), np.arange(1000), atol=1e-3)
+
+
+@pytest.mark.parametrize("space", [spaced_timesteps, multistep_timesteps])
+def test_steps_that_an_offset_leads_beyond_the_end_are_refused(
+    space: Callable[[NoiseSchedule, int], FloatArray],
+) -> None:
+    schedule = NoiseSchedule(timestep_spacing="leading", steps_offset=1, num_train_timesteps=100)
+    assert space(schedule, 50).max() < 100
+    with pytest.raises(InvalidRequest, match="too many") as raised:
+        space(replace(schedule, steps_offset=40), 90)
+    assert raised.value.param == "num_inference_steps"
