@@ -50,6 +50,7 @@ class GenerationParams:
     negative_prompt: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    guidance_interval: tuple[float, float] | None = None
     scheduler: str | None = None
     seed: int | None = None
     seeds: tuple[int, ...] | None = None
@@ -112,6 +113,7 @@ class ResolvedParams:
     width: int  # pixels
     height: int  # pixels
     preset: str
+    guidance_interval: tuple[float, float] = (0.0, 1.0)  # shares of the steps: guided from the one up to the other
     task: Task = "text-to-image"
     strength: float = 1.0  # 1 without an image
 
@@ -129,6 +131,12 @@ class ResolvedParams:
     def denoising_steps(self) -> int:
         """Steps that are taken: the first ones are left out where an image is redrawn in part."""
         return int(self.num_inference_steps * self.strength)
+
+    def is_guided(self, step: int) -> bool:
+        """Whether this step, of those that are taken, has guidance."""
+        start, stop = self.guidance_interval
+        share = (self.num_inference_steps - self.denoising_steps + step) / self.num_inference_steps
+        return self.do_classifier_free_guidance and start <= share < stop
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,15 @@ def scatter(rows: list[Row], output: StepOutput) -> None:
 
 
 def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights]) -> torch.Tensor:
-    """Guided model output. A row with guidance is in the forward twice, a row without it once."""
+    """Guided model output. A row whose step is guided is in the forward twice, another once."""
     backend: Backend = rows[0].request.backend
     device = latents.device
     scale = torch.tensor([step.input_scale for step in weights], device=device)
     timestep = torch.tensor([row.request.table.timesteps[row.step_index] for row in rows], device=device)
-    guided = [index for index, row in enumerate(rows) if row.request.negative_prompt_embeds is not None]
+    guided = [index for index, row in enumerate(rows) if row.is_guided]
     order = [*range(len(rows)), *guided]
     embeds = [row.prompt_embeds for row in rows]
-    embeds += [e for row in rows if (e := row.request.negative_prompt_embeds) is not None]
+    embeds += [e for index in guided if (e := rows[index].request.negative_prompt_embeds) is not None]
     scaled = latents * scale[:, None, None, None]
     beside = [row.canvas.beside for row in rows if row.canvas is not None and row.canvas.beside is not None]
     if beside:  # all rows of such a denoiser have one

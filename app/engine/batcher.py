@@ -89,8 +89,8 @@ def _pack(requests: list[RequestState]) -> list[Row]:
     room = requests[0].costs.max_rows
     for state in requests:
         for row in sorted(state.rows, key=lambda row: row.step_index):
-            if row.is_done or (state.row_cost > room and batch):
+            if row.is_done or (row.cost > room and batch):
                 continue
             batch.append(row)
-            room -= state.row_cost
+            room -= row.cost
     return batch

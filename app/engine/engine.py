@@ -263,5 +263,5 @@ class Engine:
 
 
 def _size(rows: list[Row]) -> int:
-    """Rows of the forward: a guided image takes two."""
-    return sum(row.request.row_cost for row in rows)
+    """Rows of the forward: an image whose step is guided takes two."""
+    return sum(row.cost for row in rows)

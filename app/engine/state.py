@@ -54,6 +54,16 @@ class Row:
         return self.step_index == len(self.request.table)
 
     @property
+    def is_guided(self) -> bool:
+        """Whether its coming step takes two rows of a forward."""
+        return self.request.params.is_guided(self.step_index)
+
+    @property
+    def cost(self) -> int:
+        """Rows of a forward that its coming step takes."""
+        return 2 if self.is_guided else 1
+
+    @property
     def estimate(self) -> torch.Tensor:
         """[C, h, w]: the clean image that its latents are heading for."""
         return self.denoised if self.canvas is None else self.canvas.keep(self.denoised, CLEAN)
@@ -108,7 +118,7 @@ class RequestState:
 
     @property
     def row_cost(self) -> int:
-        """Rows of a forward that one image takes."""
+        """Rows of a forward that one image takes at most."""
         return 2 if self.params.do_classifier_free_guidance else 1
 
     @property

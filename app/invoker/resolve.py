@@ -61,6 +61,7 @@ def resolve(
         negative_prompt=negative,
         num_inference_steps=steps,
         guidance_scale=guidance,
+        guidance_interval=params.guidance_interval or preset.guidance_interval,
         scheduler=scheduler,
         seeds=_seeds(params, manifest),
         width=width,

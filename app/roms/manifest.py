@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -18,7 +18,12 @@ from app.errors import ManifestError
 ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 MANIFEST_NAME = "rom.yaml"
 INDEX_NAME = "model_index.json"
-_FAMILY_OF_PIPELINE = {"StableDiffusionPipeline": "stable_diffusion"}
+_FAMILY_OF_PIPELINE = {
+    "StableDiffusionPipeline": "stable_diffusion",
+    "StableDiffusionImg2ImgPipeline": "stable_diffusion",
+    "StableDiffusionInpaintPipeline": "stable_diffusion",
+}
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Frozen(BaseModel):
@@ -40,6 +45,7 @@ class Preset(_Frozen):
 
     num_inference_steps: int = Field(default=30, ge=1)
     guidance_scale: float = Field(default=7.5, ge=0)
+    guidance_interval: tuple[Share, Share] = (0.0, 1.0)
     scheduler: str | None = None
     width: int | None = Field(default=None, ge=8)  # pixels
     height: int | None = Field(default=None, ge=8)  # pixels

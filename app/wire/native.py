@@ -23,6 +23,7 @@ from app.errors import CartridgeError, InvalidRequest, Overloaded, UndecodableRe
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 200_000
 MAX_PROMPTS = 256
+Share = Annotated[float, Field(ge=0, le=1)]
 OnePrompt = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
 ALIASES = {
     "uncond_prompt": "negative_prompt",
@@ -45,6 +46,7 @@ class InvocationRequest(BaseModel):
     model: str = Field(default="auto", min_length=1)
     num_inference_steps: int | None = Field(default=None, ge=1)
     guidance_scale: float | None = Field(default=None, ge=0, le=50)
+    guidance_interval: list[Share] | None = Field(default=None, min_length=2, max_length=2)
     scheduler: str | None = None
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     seeds: list[int] | None = Field(default=None, min_length=1)
@@ -70,6 +72,13 @@ class InvocationRequest(BaseModel):
         if not all(one.strip() for one in ([prompt] if isinstance(prompt, str) else prompt)):
             raise ValueError("must not be empty")
         return prompt
+
+    @field_validator("guidance_interval")
+    @classmethod
+    def _starts_before_it_stops(cls, interval: list[float] | None) -> list[float] | None:
+        if interval and interval[0] >= interval[1]:
+            raise ValueError("must start before it stops")
+        return interval
 
     @field_validator("seeds")
     @classmethod
@@ -192,6 +201,7 @@ def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
         negative_prompt=body.negative_prompt,
         num_inference_steps=body.num_inference_steps,
         guidance_scale=body.guidance_scale,
+        guidance_interval=(body.guidance_interval[0], body.guidance_interval[1]) if body.guidance_interval else None,
         scheduler=body.scheduler,
         seed=body.seed,
         seeds=tuple(body.seeds) if body.seeds is not None else None,

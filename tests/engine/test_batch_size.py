@@ -72,6 +72,13 @@ def test_guided_image_runs_also_where_only_one_row_is_allowed() -> None:
     assert bench.log.rows == [2] * 4
 
 
+def test_step_outside_the_guidance_interval_takes_one_row() -> None:
+    bench = Bench()
+    bench.submit(FakeBackend(), guidance_scale=5.0, num_inference_steps=10, guidance_interval=(0.2, 0.8))
+    bench.run()
+    assert bench.log.rows == [1, 1, 2, 2, 2, 2, 2, 2, 1, 1]
+
+
 def test_forward_has_no_more_rows_than_memory_holds() -> None:
     bench, backend = Bench(max_batch_size=8), FakeBackend()
     spare = free_bytes(torch.device("cpu")) * 8 // 10

@@ -13,7 +13,8 @@ from app.backends.fake import FakeBackend
 from app.core import SCHEDULERS
 from app.engine.state import RequestState
 from tests.support.backends import WatchedBackend
-from tests.support.bench import Bench, alone, latents_of
+from tests.support.bench import Bench, alone, image_of, latents_of
+from tests.support.params import make_params
 
 TOLERANCE = 1e-5  # of the latents' scale; a convolution rounds differently in a larger batch
 STRANGERS: list[dict[str, Any]] = [
@@ -80,6 +81,29 @@ def test_each_image_is_that_of_its_own_seed_alone(scheduler: str) -> None:
         np.testing.assert_array_equal(
             together[index], alone(FakeBackend(), seeds=(seed,), **asked).future.result().images[0]
         )
+
+
+def test_guidance_counts_inside_its_interval_alone() -> None:
+    asked: dict[str, Any] = {"negative_prompt": "grey", "num_inference_steps": 4, "scheduler": "euler"}
+    bench, backend = Bench(), FakeBackend()
+    state = bench.submit(backend, guidance_scale=6.0, guidance_interval=(0.5, 1.0), **asked)
+    unguided = bench.submit(backend, guidance_scale=1.0, **asked)
+    bench.tick(2)
+    assert torch.equal(latents_of(state), latents_of(unguided))
+    bench.tick(1)
+    assert not torch.equal(latents_of(state), latents_of(unguided))
+
+
+def test_guidance_over_all_steps_is_guidance_without_an_interval() -> None:
+    asked: dict[str, Any] = {"negative_prompt": "grey", "guidance_scale": 6.0}
+    assert image_of(alone(FakeBackend(), guidance_interval=(0.0, 1.0), **asked)) == image_of(
+        alone(FakeBackend(), **asked)
+    )
+
+
+def test_interval_of_a_redrawn_image_counts_the_steps_it_left_out() -> None:
+    params = make_params(guidance_scale=6.0, num_inference_steps=10, strength=0.5, guidance_interval=(0.0, 0.7))
+    assert [params.is_guided(step) for step in range(5)] == [True, True, False, False, False]
 
 
 def test_each_of_several_prompts_gets_its_own_images() -> None:

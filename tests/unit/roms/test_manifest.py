@@ -46,6 +46,7 @@ def test_everything_a_manifest_says_is_read(directory: Path) -> None:
             "default": {
                 "num_inference_steps": 20,
                 "guidance_scale": 3.0,
+                "guidance_interval": [0.1, 0.9],
                 "scheduler": "ddim",
                 "width": 64,
                 "height": 48,
@@ -56,6 +57,7 @@ def test_everything_a_manifest_says_is_read(directory: Path) -> None:
             "fast": {
                 "num_inference_steps": 4,
                 "guidance_scale": 0.0,
+                "guidance_interval": [0.0, 1.0],
                 "scheduler": "dpmpp_2m",
                 "width": 64,
                 "height": 64,
