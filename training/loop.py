@@ -16,18 +16,24 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from app.backends.devices import cpu_multiplies_bfloat16
+
 LossFunction = Callable[["Draw"], torch.Tensor]
 _LOG_EVERY_STEPS = 20
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long and how fast one stage trains. Rates follow a linear warm-up, then a cosine down to zero."""
+    """How long and how fast one stage trains.
+
+    The rate warms up linearly, stays, and falls to zero as a cosine over the last `decay_share` of the steps.
+    """
 
     steps: int
     batch_size: int
     learning_rate: float
     warmup_steps: int = 100
+    decay_share: float = 1.0
     weight_decay: float = 0.01
     ema_decay: float = 0.0  # 0 keeps no moving average
     checkpoint_every_s: float = 120.0
@@ -50,8 +56,8 @@ def device() -> torch.device:
 
 def autocast() -> torch.autocast:
     """bfloat16 where the processor multiplies it in hardware, float32 elsewhere."""
-    cpu_bfloat16 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=device().type == "cuda" or cpu_bfloat16)
+    enabled = device().type == "cuda" or cpu_multiplies_bfloat16()
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def train(name: str, model: nn.Module, loss_of: LossFunction, config: LoopConfig, directory: Path) -> nn.Module:
@@ -109,7 +115,8 @@ def _take_step(
 def _rate(step: int, config: LoopConfig) -> float:
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    decay = config.decay_share * (config.steps - config.warmup_steps)
+    done = max(0.0, 1 - (config.steps - step) / decay)
     return 0.5 * (1 + math.cos(math.pi * done))
 
 

@@ -52,7 +52,8 @@ SHAPES = Recipe(
         scenes=4000,
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(steps=8500, batch_size=64, learning_rate=1e-3, warmup_steps=150, ema_decay=0.998), scenes=30_000
+        LoopConfig(steps=14_500, batch_size=64, learning_rate=1e-3, warmup_steps=150, decay_share=0.3, ema_decay=0.998),
+        scenes=30_000,
     ),
 )
 

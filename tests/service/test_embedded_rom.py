@@ -33,12 +33,6 @@ def test_the_same_request_gives_the_same_picture(shapes: Serving) -> None:
     assert first == second
 
 
-def test_the_background_is_what_was_asked(shapes: Serving) -> None:
-    asked = SceneSpec("black", (ObjectSpec("star", "red", "large"),))
-    assert judge(asked, np.asarray(picture(shapes, STAR, seed=7))).background
-
-
-@pytest.mark.xfail(strict=True, reason="the weights shipped so far bind shapes and colours badly: see their README")
 def test_the_picture_shows_what_was_asked(shapes: Serving) -> None:
     asked = SceneSpec("black", (ObjectSpec("star", "red", "large"),))
     verdict = judge(asked, np.asarray(picture(shapes, STAR, seed=7)))
