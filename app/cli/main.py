@@ -62,6 +62,11 @@ def invoke(  # noqa: PLR0913 - an argument is an option
     with Client(url) as client:
         fields = {name: value for name, value in asked.items() if value is not None}
         answer = Answer.of(_or_exit(lambda: _follow(client.stream(**fields))))
+    _save(answer, output)
+
+
+def _save(answer: Answer, output: Path) -> None:
+    """Write the images and say where they are, with the warnings and which ROM answered."""
     for index, data in enumerate(answer.images):
         path = output if index == 0 else output.with_stem(f"{output.stem}-{index}")
         path.write_bytes(data)

@@ -54,8 +54,10 @@ def resolve(
         detail = f"the ROM's own {model.unoffered_scheduler} is not offered; {scheduler} is used"
         notices.append(Notice("substituted", "scheduler", detail))
     negative = params.negative_prompt if params.negative_prompt is not None else manifest.negative_prompt
-    if params.negative_prompt and guidance <= 1:
-        notices.append(Notice("ignored", "negative_prompt", "has no effect at a guidance_scale of 1 or less"))
+    if guidance <= 1:
+        asked = {"negative_prompt": params.negative_prompt, "guidance_interval": params.guidance_interval}
+        useless = "has no effect at a guidance_scale of 1 or less"
+        notices += [Notice("ignored", name, useless) for name, value in asked.items() if value]
     resolved = ResolvedParams(
         prompt=_prompt(params, manifest),
         negative_prompt=negative,

@@ -53,6 +53,13 @@ class Preset(_Frozen):
     degrade: tuple[Literal["steps", "size", "twin"], ...] = ("steps", "size", "twin")  # tried in this order
     twin: str | None = Field(default=None, pattern=ROM_ID.pattern)  # a faster ROM of the same domain
 
+    @field_validator("guidance_interval")
+    @classmethod
+    def _starts_before_it_stops(cls, interval: tuple[float, float]) -> tuple[float, float]:
+        if interval[0] >= interval[1]:
+            raise ValueError("must start before it stops")
+        return interval
+
     @field_validator("degrade")
     @classmethod
     def _twin_last(cls, ways: tuple[str, ...]) -> tuple[str, ...]:

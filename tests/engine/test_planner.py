@@ -51,7 +51,8 @@ def test_whole_or_nothing_is_refused_where_a_part_is_let_in() -> None:
 
 def test_part_that_is_below_its_share_is_refused() -> None:
     bench, backend = busy_bench(0)
-    refusal(bench, backend, budget=Budget(8, "partial", partial_share=0.9), num_inference_steps=10)
+    refused = refusal(bench, backend, budget=Budget(8, "partial", partial_share=0.9), num_inference_steps=10)
+    assert refused.param == "timeout_s"
 
 
 def test_what_is_said_to_fit_is_then_let_in() -> None:

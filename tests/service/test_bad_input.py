@@ -77,6 +77,7 @@ CASES = [
     wrong("mask of another size", "mask_image", image=png(16), mask_image=DOT),
     wrong("mask without transparency", "mask_image", image=DOT, mask_image=DOT, mask_mode="alpha"),
     wrong("unknown mask mode", "mask_mode", image=DOT, mask_image=DOT, mask_mode="black"),
+    wrong("mask mode without a mask", "mask_mode", image=DOT, mask_mode="alpha"),
     wrong("strength without an image", "strength", strength=0.5),
     wrong("no strength", "strength", image=DOT, strength=0),
     wrong("strength above 1", "strength", image=DOT, strength=1.5),

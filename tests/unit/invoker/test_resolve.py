@@ -134,6 +134,12 @@ def test_braces_of_the_prompt_stay_as_they_are() -> None:
     assert resolved(prompt="{prompt} {0} {x}")[0].prompt == "{prompt} {0} {x}, flat"
 
 
+@pytest.mark.parametrize(("guidance_scale", "params"), [(1.0, ["guidance_interval"]), (1.5, [])])
+def test_guidance_interval_without_effect_is_told(guidance_scale: float, params: list[str]) -> None:
+    notices = resolved(guidance_interval=(0.0, 0.5), guidance_scale=guidance_scale)[1]
+    assert [notice.param for notice in notices] == params
+
+
 @pytest.mark.parametrize(("guidance_scale", "warned"), [(0.0, True), (1.0, True), (1.5, False)])
 def test_negative_prompt_without_effect_is_told(guidance_scale: float, warned: bool) -> None:
     notices = resolved(negative_prompt="grey", guidance_scale=guidance_scale)[1]

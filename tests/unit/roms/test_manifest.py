@@ -108,6 +108,7 @@ def test_id_that_is_no_id_is_refused(directory: Path, rom_id: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
+        ({"presets": {"fast": {"guidance_interval": [0.8, 0.2]}}}, "presets.fast.guidance_interval"),
         ({"family": None}, "family"),
         ({"presets": {"default": {"num_inference_steps": 0}}}, "presets.default.num_inference_steps"),
         ({"presets": {"default": {"guidance_scale": -1}}}, "presets.default.guidance_scale"),
