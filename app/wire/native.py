@@ -121,7 +121,7 @@ def parse_request(content: dict[str, Any], request_id: str) -> GenerationRequest
     images = body.num_images_per_prompt * (1 if isinstance(body.prompt, str) else len(body.prompt))
     if body.seeds is not None and body.num_images_per_prompt != 1 and images != len(body.seeds):
         raise InvalidRequest(f"does not match the {len(body.seeds)} seeds", param="num_images_per_prompt")
-    if "mask_mode" in body.model_fields_set and body.mask_image is None:
+    if body.mask_mode != "white" and body.mask_image is None:
         raise InvalidRequest("is of no use without a mask_image", param="mask_mode")
     if body.partial_images and not body.stream:
         raise InvalidRequest("only a stream has partial images", param="partial_images")
