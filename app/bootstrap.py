@@ -25,6 +25,7 @@ from app.settings import PLATFORM_MODEL_DIR, Settings
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
+    from app.backends.options import LoadOptions
     from app.engine.engine import Engine
 
 _DRAIN_TIMEOUT_S = 22.0  # the platform kills 30 s after asking
@@ -164,11 +165,18 @@ def _load(settings: Settings, metrics: Metrics, health: HealthMonitor, rom: Rom)
     log_event("rom_loading", rom=rom.id, parameters=rom.num_parameters)
     started = time.monotonic()
     verify_digests(rom)
-    backend = load_backend(rom, settings.device, settings.dtype)
+    backend = load_backend(rom, _load_options(settings))
     seconds = time.monotonic() - started
     metrics.observe_load(rom.id, seconds)
     log_event("rom_loaded", rom=rom.id, bytes=backend.info.nbytes, seconds=round(seconds, 3))
     return backend
+
+
+def _load_options(settings: Settings) -> LoadOptions:
+    from app.backends.options import LoadOptions
+
+    named = () if settings.optimizations == "none" else settings.optimizations
+    return LoadOptions(settings.device, settings.dtype, None if named == "auto" else named)
 
 
 def _size_of(settings: Settings, rom: Rom) -> int:

@@ -12,9 +12,13 @@ FinishReason = Literal["completed", "deadline"]
 OnDeadline = Literal["partial", "degrade", "fail"]
 Prompt = str | tuple[str, ...]  # several are answered in one response
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
+Decoder = Literal["full", "tiny"]  # the ROM's autoencoder, or the small one that it may carry beside it
+LongPrompts = Literal["truncate", "chunk"]  # what becomes of a prompt that the text encoder cannot read at once
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 # tables in app.diffusion.tables
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
+# of a denoiser's step; what each does is told in docs/operations.md
+OPTIMIZATIONS = ("tiled_attention", "prompt_keys_values", "fused_qkv", "channels_last", "cuda_graphs", "compile")
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
 
@@ -62,6 +66,8 @@ class GenerationParams:
     mask_image: str | None = None  # likewise
     mask_mode: MaskMode = "white"
     strength: float | None = None  # above 0, up to 1: how much of the image is redrawn
+    decoder: Decoder | None = None
+    long_prompts: LongPrompts | None = None
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -105,7 +111,7 @@ class ResolvedParams:
     """What will be done: every default filled in, every limit applied."""
 
     prompt: Prompt
-    negative_prompt: str
+    negative_prompt: str | None  # None: there is none, which some models tell from an empty one
     num_inference_steps: int
     guidance_scale: float
     scheduler: str
@@ -116,6 +122,8 @@ class ResolvedParams:
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # shares of the steps: guided from the one up to the other
     task: Task = "text-to-image"
     strength: float = 1.0  # 1 without an image
+    decoder: Decoder = "full"
+    long_prompts: LongPrompts = "truncate"
 
     @property
     def prompts(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core import OPTIMIZATIONS
 from app.errors import SettingsError
 
 PREFIX = "CARTRIDGE_"
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
     cache_dir: Path = Path("~/.cache/cartridge")
     memory_bytes: int = Field(default=0, ge=0)  # 0: half of what the machine has
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    optimizations: Annotated[tuple[str, ...] | Literal["auto", "none"], NoDecode] = "auto"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     request_timeout_s: float = Field(default=55.0, gt=0, le=3600)
     max_queue_size: int = Field(default=64, ge=1)
@@ -37,11 +39,11 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, le=1024)  # 0: one a core
     log_prompts: bool = False
 
-    @field_validator("rom_sources", "preload", "ready", mode="before")
+    @field_validator("rom_sources", "preload", "ready", "optimizations", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
-        """Commas separate; the words `all`, `any` and `none` stand alone."""
-        if not isinstance(value, str) or value in ("all", "any", "none"):
+        """Commas separate; the words `all`, `any`, `none` and `auto` stand alone."""
+        if not isinstance(value, str) or value in ("all", "any", "none", "auto"):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -52,6 +54,13 @@ class Settings(BaseSettings):
             if not source.startswith("file://"):
                 raise ValueError(f"{source!r} is not a file:// address")
         return sources
+
+    @field_validator("optimizations")
+    @classmethod
+    def _known_optimizations(cls, names: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        if unknown := [name for name in names if name not in OPTIMIZATIONS] if isinstance(names, tuple) else []:
+            raise ValueError(f"{unknown[0]!r} is none of {', '.join(OPTIMIZATIONS)}")
+        return names
 
 
 def read_settings() -> Settings:

@@ -18,7 +18,7 @@ import torch
 
 from app.backends.base import Conditioning
 from app.backends.fake import FakeBackend
-from app.core import Budget, OnDeadline, ResolvedParams
+from app.core import Budget, Decoder, OnDeadline, ResolvedParams
 from app.engine.engine import Engine
 from app.engine.state import EngineResult, RequestState
 from app.errors import CartridgeError, Overloaded
@@ -85,17 +85,17 @@ class SimulatedBackend(FakeBackend):
         self.info = replace(self.info, cell_step_prior_s=(_FORWARD_S + _ROW_S) / 64)
         self._clock = clock
 
-    def encode_prompt(self, prompt: str) -> Conditioning:
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
         self._clock.now += _ENCODE_S
-        return super().encode_prompt(prompt)
+        return super().encode_prompt(prompt, chunks)
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         self._clock.now += _FORWARD_S + _ROW_S * len(latents)
-        return super().predict(latents, timestep, prompt_embeds)
+        return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         self._clock.now += _DECODE_S * len(latents)
-        return super().decode(latents, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast)
 
 
 def main() -> None:

@@ -32,9 +32,10 @@ def tiny_autoencoder_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_backend(tiny_rom: Path) -> Iterator[Backend]:
     """The tiny ROM, loaded."""
+    from app.backends.options import LoadOptions
     from app.backends.registry import load_backend
     from app.roms.catalog import read_rom
 
-    backend = load_backend(read_rom(tiny_rom), "cpu", "float32")
+    backend = load_backend(read_rom(tiny_rom), LoadOptions("cpu", "float32"))
     yield backend
     backend.unload()

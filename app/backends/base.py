@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
+from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conditioning:
     """One prompt as the denoiser reads it."""
 
     prompt_embeds: torch.Tensor  # [L, D]
+    pooled_embeds: torch.Tensor | None = None  # [P]: the prompt as a whole, for families that read it so too
+    keys_values: tuple[torch.Tensor, ...] = ()  # [2, L, C] of each cross attention, where they are computed beforehand
     truncated: str = ""  # what of the prompt did not fit
+
+    @property
+    def nbytes(self) -> int:
+        tensors = (self.prompt_embeds, *self.keys_values)
+        pooled = 0 if self.pooled_embeds is None else self.pooled_embeds.nbytes
+        return sum(tensor.nbytes for tensor in tensors) + pooled + len(self.truncated)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class BackendInfo:
     nbytes: int  # of the weights in memory
     cell_bytes: int  # prior: memory of a forward, for each row and latent cell
     cell_step_prior_s: float  # prior: time of a forward, for each row and latent cell
+    decoders: tuple[Decoder, ...] = ("full",)
 
     @property
     def is_inpainting(self) -> bool:
@@ -53,8 +64,14 @@ class Backend(Protocol):
 
     info: BackendInfo
 
-    def encode_prompt(self, prompt: str) -> Conditioning:
-        """Embed one prompt; what does not fit the text encoder comes back as `truncated`."""
+    def count_chunks(self, prompt: str) -> int:
+        """How many times the text encoder's length it takes to read all of the prompt, at least 1."""
+
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
+        """Embed a prompt, or that there is none, in `chunks` lengths of the text encoder.
+
+        What does not fit comes back as `truncated`.
+        """
 
     def encode_image(self, image: torch.Tensor) -> EncodedImage:
         """RGB in -1..1, float32 [3, H, W], to latents."""
@@ -63,11 +80,11 @@ class Backend(Protocol):
         self,
         latents: torch.Tensor,  # [B, denoiser_channels, h, w], scaled for the model
         timestep: torch.Tensor,  # [B], training steps
-        prompt_embeds: torch.Tensor,  # [B, L, D]
+        prompts: Sequence[Conditioning],  # B, all of one length
     ) -> torch.Tensor:
         """The denoiser's raw output, float32 [B, latent_channels, h, w]."""
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W]; `upcast` computes in float32."""
 
     def unload(self) -> None:

@@ -40,10 +40,9 @@ def cpu_multiplies_bfloat16() -> bool:
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def pick_memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
-    """The faster layout of convolutions: channels last on GPUs and for float32, not for bfloat16 on a CPU."""
-    channels_first = device.type != "cuda" and dtype != torch.float32
-    return torch.contiguous_format if channels_first else torch.channels_last
+def cpu_multiplies_in_tiles() -> bool:
+    """Whether the CPU has AMX, for which torch's attention is written."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def memory_bytes(name: str) -> int:

@@ -30,12 +30,12 @@ class Answers:
         rows = [row.latents if row.is_done else row.estimate for row in state.rows]
         try:
             with torch.inference_mode():
-                images, notices = decode_images(state.backend, torch.stack(rows))
+                images, notices = decode_images(state.backend, torch.stack(rows), state.params.decoder)
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
             self.fail(state, error)
             return
         decode_s = self._clock() - started
-        state.costs.decode.observe(decode_s / len(rows))
+        state.costs.decode[state.params.decoder].observe(decode_s / len(rows))
         state.future.set_result(
             EngineResult(
                 images=images,

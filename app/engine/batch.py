@@ -23,7 +23,9 @@ class BatchKey:
 
     @classmethod
     def of(cls, state: RequestState) -> BatchKey:
-        return cls(id(state.backend), tuple(state.rows[0].latents.shape), tuple(state.rows[0].prompt_embeds.shape))
+        return cls(
+            id(state.backend), tuple(state.rows[0].latents.shape), tuple(state.rows[0].conditioning.prompt_embeds.shape)
+        )
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,13 @@ def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights])
     timestep = torch.tensor([row.request.table.timesteps[row.step_index] for row in rows], device=device)
     guided = [index for index, row in enumerate(rows) if row.is_guided]
     order = [*range(len(rows)), *guided]
-    embeds = [row.prompt_embeds for row in rows]
-    embeds += [e for index in guided if (e := rows[index].request.negative_prompt_embeds) is not None]
+    prompts = [row.conditioning for row in rows]
+    prompts += [negative for index in guided if (negative := rows[index].request.negative) is not None]
     scaled = latents * scale[:, None, None, None]
     beside = [row.canvas.beside for row in rows if row.canvas is not None and row.canvas.beside is not None]
     if beside:  # all rows of such a denoiser have one
         scaled = torch.cat([scaled, torch.stack(beside)], dim=1)
-    output = backend.predict(scaled[order], timestep[order], torch.stack(embeds))
+    output = backend.predict(scaled[order], timestep[order], prompts)
     conditional, unconditional = output[: len(rows)], output[len(rows) :]
     if not guided:
         return conditional

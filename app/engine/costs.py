@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import torch
 
 from app.backends.base import BackendInfo
+from app.core import Decoder
 from app.estimates import Estimate
 
 _LANES_KEPT = 256
 _WORTHWHILE = 1.05  # a larger batch must save this much time a row
 _TRIALS = 3  # forwards of a size before it is judged
 _KEPT_FOR_S = 300.0  # then a size is tried anew
-_ENCODE_STEPS, _DECODE_STEPS = 1.0, 3.0  # priors, in steps of one row
+_ENCODE_STEPS, _ENCODE_IMAGE_STEPS = 1.0, 3.0  # priors, in steps of one row
+_DECODE_STEPS: dict[Decoder, float] = {"full": 3.0, "tiny": 0.3}  # likewise
 _SPARE_MEMORY = 0.8  # share of the free memory that a batch may take
 
 
@@ -89,15 +91,18 @@ class LaneCosts:
     def __init__(self, row_prior_s: float, max_rows: int) -> None:
         self.step = StepCost(row_prior_s)
         self.encode = Estimate(row_prior_s * _ENCODE_STEPS)
-        self.encode_image = Estimate(row_prior_s * _DECODE_STEPS)
-        self.decode = Estimate(row_prior_s * _DECODE_STEPS)  # an image
+        self.encode_image = Estimate(row_prior_s * _ENCODE_IMAGE_STEPS)
+        self.decode: dict[Decoder, Estimate] = {  # an image
+            name: Estimate(row_prior_s * steps) for name, steps in _DECODE_STEPS.items()
+        }
         self._row_prior_s = row_prior_s
         self._max_rows = max_rows
 
     def observe_step(self, rows: int, seconds: float, now: float) -> None:
         """Learn a forward. A prior that proves too long must not keep away for good those who would show it."""
         self.step.observe(rows, seconds, now)
-        self.decode.suppose(min(self._row_prior_s, self.step.upper_s(1)) * _DECODE_STEPS)
+        for name, steps in _DECODE_STEPS.items():
+            self.decode[name].suppose(min(self._row_prior_s, self.step.upper_s(1)) * steps)
 
     @property
     def max_rows(self) -> int:

@@ -7,7 +7,8 @@ from collections import OrderedDict
 
 from app.backends.base import Backend, Conditioning
 
-_MAX_BYTES = 64 * 1024 * 1024
+_MAX_BYTES = 256 * 1024 * 1024
+_Key = tuple[weakref.ref[Backend], str | None, int]  # whose, of which prompt, in how many chunks
 
 
 class PromptEncoder:
@@ -19,18 +20,18 @@ class PromptEncoder:
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[tuple[weakref.ref[Backend], str], Conditioning] = OrderedDict()
+        self._kept: OrderedDict[_Key, Conditioning] = OrderedDict()
         self.encoded = 0  # prompts, ever
 
-    def encode(self, backend: Backend, prompt: str) -> Conditioning:
-        key = (weakref.ref(backend), prompt)
+    def encode(self, backend: Backend, prompt: str | None, chunks: int = 1) -> Conditioning:
+        key = (weakref.ref(backend), prompt, chunks)
         if key not in self._kept:
-            self._keep(key, backend.encode_prompt(prompt))
+            self._keep(key, backend.encode_prompt(prompt, chunks))
             self.encoded += 1
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def _keep(self, key: tuple[weakref.ref[Backend], str], conditioning: Conditioning) -> None:
+    def _keep(self, key: _Key, conditioning: Conditioning) -> None:
         for old in [old for old in self._kept if old[0]() is None]:
             self._drop(old)
         self._kept[key] = conditioning
@@ -38,9 +39,9 @@ class PromptEncoder:
         while self._bytes > self._max_bytes and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
 
-    def _drop(self, key: tuple[weakref.ref[Backend], str]) -> None:
+    def _drop(self, key: _Key) -> None:
         self._bytes -= _size_of(key[1], self._kept.pop(key))
 
 
-def _size_of(prompt: str, conditioning: Conditioning) -> int:
-    return len(prompt) + len(conditioning.truncated) + conditioning.prompt_embeds.nbytes
+def _size_of(prompt: str | None, conditioning: Conditioning) -> int:
+    return len(prompt or "") + conditioning.nbytes

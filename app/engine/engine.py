@@ -161,7 +161,7 @@ class Engine:
                 return
             shape = latent_shape(replace(params, width=width, height=height), backend)
             lane = self._costs.of(state.rom_id, backend.info, shape)
-            yield Smaller(replace(state.demand(), lane=lane), width, height)
+            yield Smaller(replace(state.demand(), lane=lane, decode_s=state.decode_on(lane)), width, height)
 
     def _forget(self, state: RequestState) -> None:
         with self._wake:

@@ -29,14 +29,11 @@ class Demand:
     encode_s: float = 0.0  # before its first step, at most
     strength: float = 1.0  # steps over inference steps
     ahead: int = 0  # images that have taken the coming step already
+    decode_s: float = 0.0  # after its last step, at most
 
     @property
     def row_cost(self) -> int:
         return self.rows // self.images
-
-    @property
-    def decode_s(self) -> float:
-        return self.lane.decode.upper_s * self.images
 
     def inference_steps(self, steps: int) -> int:
         """How many to ask for, so that no more than `steps` are taken."""

@@ -8,16 +8,18 @@ import torch.nn.functional as F
 from app.backends.base import Backend
 from app.backends.devices import return_memory
 from app.backends.failures import Failure, classify
-from app.core import Notice
+from app.core import Decoder, Notice
 from app.imaging import Pixels
 
 
-def decode_images(backend: Backend, latents: torch.Tensor) -> tuple[list[Pixels], list[Notice]]:
+def decode_images(
+    backend: Backend, latents: torch.Tensor, decoder: Decoder = "full"
+) -> tuple[list[Pixels], list[Notice]]:
     """Latents [B, C, h, w] to one picture each. Black or broken ones are decoded again in float32, then flagged."""
-    pixels = _decode(backend, latents)
+    pixels = _decode(backend, latents, decoder)
     blank = [index for index, image in enumerate(pixels) if _is_blank(image)]
     if blank:
-        pixels[blank] = _decode(backend, latents[blank], upcast=True)
+        pixels[blank] = _decode(backend, latents[blank], decoder, upcast=True)
     notices = [
         Notice("blank_image", "prompt", f"image {index} is black or not a number, also when decoded in float32")
         for index in blank
@@ -26,15 +28,15 @@ def decode_images(backend: Backend, latents: torch.Tensor) -> tuple[list[Pixels]
     return to_pixels(pixels), notices
 
 
-def _decode(backend: Backend, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+def _decode(backend: Backend, latents: torch.Tensor, decoder: Decoder, *, upcast: bool = False) -> torch.Tensor:
     """All at once, or where memory is short one after the other."""
     try:
-        return backend.decode(latents, upcast=upcast)
+        return backend.decode(latents, decoder=decoder, upcast=upcast)
     except Exception as error:
         if classify(error) is not Failure.OUT_OF_MEMORY or len(latents) == 1:
             raise
     return_memory()
-    return torch.cat([backend.decode(row[None], upcast=upcast) for row in latents])
+    return torch.cat([backend.decode(row[None], decoder=decoder, upcast=upcast) for row in latents])
 
 
 def to_pixels(images: torch.Tensor) -> list[Pixels]:
@@ -48,7 +50,7 @@ def _is_blank(image: torch.Tensor) -> bool:
 
 
 class PreviewMap:
-    """Latents to RGB by a linear map, fitted by least squares to what the backend's own decoder makes of them."""
+    """Latents to RGB by a linear map, fitted by least squares to what the backend's fastest decoder makes of them."""
 
     def __init__(self) -> None:
         self._weights: torch.Tensor | None = None  # [C + 1, 3]
@@ -60,9 +62,9 @@ class PreviewMap:
         self._weights = torch.linalg.lstsq(_samples(latents), colours.permute(0, 2, 3, 1).flatten(0, 2)).solution
 
     def render(self, backend: Backend, latents: torch.Tensor) -> list[Pixels]:
-        """Pictures of one pixel a latent cell; the first of a backend is decoded in full, to learn from."""
+        """Pictures of one pixel a latent cell; the first of a backend is decoded, to learn from."""
         if self._weights is None:
-            self.fit(latents, backend.decode(latents))
+            self.fit(latents, backend.decode(latents, decoder=backend.info.decoders[-1]))
         assert self._weights is not None
         batch, _, height, width = latents.shape
         colours = (_samples(latents) @ self._weights).reshape(batch, height, width, 3)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from app.backends.base import Backend
+from app.backends.base import Backend, Conditioning
 from app.core import Budget, FinishReason, Notice, ResolvedParams
 from app.diffusion.latents import draw_noise, make_generator
 from app.diffusion.steps import CLEAN, StepTable
@@ -20,6 +20,8 @@ from app.engine.embeddings import PromptEncoder
 from app.engine.forecast import Demand
 from app.engine.planner import Plan
 from app.imaging import Pixels, Source
+
+MAX_CHUNKS = 4  # lengths of the text encoder that a long prompt is read in
 
 
 class Listener(Protocol):
@@ -40,7 +42,7 @@ class Row:
     """One image in the making."""
 
     request: RequestState
-    prompt_embeds: torch.Tensor  # [L, D]
+    conditioning: Conditioning
     generator: torch.Generator
     latents: torch.Tensor  # [C, h, w]
     denoised: torch.Tensor  # [C, h, w]: the clean image as the model last saw it
@@ -101,8 +103,8 @@ class RequestState:
     future: Future[EngineResult] = field(default_factory=Future)
     # set by prepare
     table: StepTable = field(default=StepTable((), (), 1.0, (CLEAN,)))
-    prompt_embeds: dict[str, torch.Tensor] = field(default_factory=dict)  # by prompt, [L, D]
-    negative_prompt_embeds: torch.Tensor | None = None  # [L, D]; None without guidance
+    conditionings: dict[str, Conditioning] = field(default_factory=dict)  # by prompt
+    negative: Conditioning | None = None  # None without guidance
     rows: list[Row] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     started_at: float = math.inf  # when its first row entered a forward
@@ -145,7 +147,11 @@ class RequestState:
     @property
     def decode_s(self) -> float:
         """What decoding its images is expected to take at most."""
-        return self.costs.decode.upper_s * len(self.params.seeds)
+        return self.decode_on(self.costs)
+
+    def decode_on(self, lane: LaneCosts) -> float:
+        """The same with the costs of another size."""
+        return lane.decode[self.params.decoder].upper_s * len(self.params.seeds)
 
     @property
     def source_images(self) -> int:
@@ -173,6 +179,7 @@ class RequestState:
             deadline=self.deadline,
             encode_s=0.0 if self.rows else self.expected_encode_s,
             strength=self.params.strength,
+            decode_s=self.decode_s,
             ahead=sum(row.step_index + row.is_running > begun for row in self.rows),
         )
 
@@ -189,11 +196,16 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
 
 
 def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
-    for prompt in dict.fromkeys(state.params.prompts):
-        state.prompt_embeds[prompt] = _encode(state, encoder, "prompt", prompt)
-    if state.params.do_classifier_free_guidance:
-        negative = state.params.negative_prompt
-        state.negative_prompt_embeds = _encode(state, encoder, "negative_prompt", negative)
+    """All of a request in one length, that of the longest, because they share forwards."""
+    params, chunks = state.params, 1
+    prompts = dict.fromkeys(params.prompts)
+    if params.long_prompts == "chunk":
+        texts = [*prompts, params.negative_prompt or ""]
+        chunks = min(MAX_CHUNKS, max(state.backend.count_chunks(text) for text in texts))
+    for prompt in prompts:
+        state.conditionings[prompt] = _encode(state, encoder, "prompt", prompt, chunks)
+    if params.do_classifier_free_guidance:
+        state.negative = _encode(state, encoder, "negative_prompt", params.negative_prompt, chunks)
 
 
 def lay_out_rows(state: RequestState) -> None:
@@ -209,14 +221,14 @@ def lay_out_rows(state: RequestState) -> None:
             latents = noise * state.table.init_noise_sigma
         else:
             canvas, latents = start_canvas(state.backend, source, state.table, params.strength, generator)
-        embeds, nothing = state.prompt_embeds[prompt], torch.zeros_like(latents)
-        state.rows.append(Row(state, embeds, generator, latents, nothing, nothing, canvas=canvas))
+        conditioning, nothing = state.conditionings[prompt], torch.zeros_like(latents)
+        state.rows.append(Row(state, conditioning, generator, latents, nothing, nothing, canvas=canvas))
 
 
-def _encode(state: RequestState, encoder: PromptEncoder, param: str, text: str) -> torch.Tensor:
-    conditioning = encoder.encode(state.backend, text)
+def _encode(state: RequestState, encoder: PromptEncoder, param: str, text: str | None, chunks: int) -> Conditioning:
+    conditioning = encoder.encode(state.backend, text, chunks)
     if conditioning.truncated:
         dropped = conditioning.truncated
         shown = dropped if len(dropped) <= 500 else f"{dropped[:500]}... ({len(dropped)} characters)"
         state.notices.append(Notice("truncated", param, f"longer than the text encoder reads; dropped: {shown}"))
-    return conditioning.prompt_embeds
+    return conditioning

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.core import SCHEDULERS, GenerationParams, Notice, Prompt, ResolvedParams, Task
+from app.core import SCHEDULERS, Decoder, GenerationParams, Notice, Prompt, ResolvedParams, Task
 from app.errors import InvalidRequest
 from app.imaging import Source
 from app.roms.manifest import Preset, RomManifest
@@ -26,6 +26,7 @@ class ModelDefaults:
     unoffered_scheduler: str | None  # what its files ask for, where `scheduler` stands in for it
     num_train_timesteps: int
     is_inpainting: bool = False  # made for inpainting alone
+    decoders: tuple[Decoder, ...] = ("full",)
 
 
 def resolve(
@@ -53,7 +54,7 @@ def resolve(
     if model.unoffered_scheduler and not (params.scheduler or preset.scheduler):
         detail = f"the ROM's own {model.unoffered_scheduler} is not offered; {scheduler} is used"
         notices.append(Notice("substituted", "scheduler", detail))
-    negative = params.negative_prompt if params.negative_prompt is not None else manifest.negative_prompt
+    negative = params.negative_prompt if params.negative_prompt is not None else manifest.negative_prompt or None
     if guidance <= 1:
         asked = {"negative_prompt": params.negative_prompt, "guidance_interval": params.guidance_interval}
         useless = "has no effect at a guidance_scale of 1 or less"
@@ -71,6 +72,8 @@ def resolve(
         preset=params.preset,
         task=task,
         strength=strength,
+        decoder=_decoder(params, preset, manifest, model),
+        long_prompts=params.long_prompts or preset.long_prompts,
     )
     return resolved, notices
 
@@ -94,6 +97,15 @@ def _task(source: Source | None, manifest: RomManifest, model: ModelDefaults) ->
     if source is None:
         return "text-to-image"
     return "image-to-image" if source.mask is None else "inpainting"
+
+
+def _decoder(params: GenerationParams, preset: Preset, manifest: RomManifest, model: ModelDefaults) -> Decoder:
+    decoder = params.decoder or preset.decoder
+    if decoder not in model.decoders:
+        raise InvalidRequest(
+            f"ROM {manifest.id!r} has no {decoder} one; it has {', '.join(model.decoders)}", param="decoder"
+        )
+    return decoder
 
 
 def _strength(params: GenerationParams, task: Task, steps: int) -> float:

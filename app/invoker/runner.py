@@ -153,4 +153,5 @@ def defaults_of(backend: Backend) -> ModelDefaults:
         unoffered_scheduler=info.unoffered_scheduler,
         num_train_timesteps=info.noise_schedule.num_train_timesteps,
         is_inpainting=info.is_inpainting,
+        decoders=info.decoders,
     )

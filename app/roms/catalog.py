@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
-from app.roms.manifest import INDEX_NAME, RomManifest, read_json, read_manifest, slug
+from app.roms.manifest import INDEX_NAME, TINY_DECODER, RomManifest, read_json, read_manifest, slug
 from app.roms.store import RomStore
 from app.roms.weights import count_parameters, sha256_of, weight_files
+
+_MODELS = ("unet", "vae", "text_encoder", "text_encoder_2", TINY_DECODER)
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,14 @@ def verify_digests(rom: Rom) -> None:
 
 def _check_components(directory: Path) -> None:
     """Each component of model_index.json needs its folder, and each model its config and weights."""
-    for name, entry in read_json(directory / INDEX_NAME).items():
-        if name.startswith("_") or not isinstance(entry, list) or entry[:1] in ([], [None]):
-            continue
-        folder = directory / name
-        if not folder.is_dir():
+    index = read_json(directory / INDEX_NAME)
+    names = [name for name, entry in index.items() if isinstance(entry, list) and entry[:1] not in ([], [None])]
+    for name in [name for name in names if not name.startswith("_")]:
+        if not (directory / name).is_dir():
             raise ManifestError(f"component {name!r} is missing: {INDEX_NAME} lists it, and there is no such folder")
-        if name in ("unet", "vae", "text_encoder"):
+    for name in (*names, TINY_DECODER):
+        folder = directory / name
+        if name in _MODELS and folder.is_dir():
             read_json(folder / "config.json")
             if not weight_files(folder):
                 raise ManifestError(f"component {name!r} has no weights (a .safetensors file)")

@@ -13,15 +13,20 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from app.core import Decoder, LongPrompts
 from app.errors import ManifestError
 
 ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 MANIFEST_NAME = "rom.yaml"
 INDEX_NAME = "model_index.json"
+TINY_DECODER = "vae_tiny"  # the folder of an AutoencoderTiny beside the full autoencoder
 _FAMILY_OF_PIPELINE = {
     "StableDiffusionPipeline": "stable_diffusion",
     "StableDiffusionImg2ImgPipeline": "stable_diffusion",
     "StableDiffusionInpaintPipeline": "stable_diffusion",
+    "StableDiffusionXLPipeline": "stable_diffusion_xl",
+    "StableDiffusionXLImg2ImgPipeline": "stable_diffusion_xl",
+    "StableDiffusionXLInpaintPipeline": "stable_diffusion_xl",
 }
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -49,6 +54,8 @@ class Preset(_Frozen):
     scheduler: str | None = None
     width: int | None = Field(default=None, ge=8)  # pixels
     height: int | None = Field(default=None, ge=8)  # pixels
+    decoder: Decoder = "full"
+    long_prompts: LongPrompts = "truncate"
     partial_share: float = Field(default=0.5, gt=0, le=1)  # of the steps: the least that is worth accepting
     degrade: tuple[Literal["steps", "size", "twin"], ...] = ("steps", "size", "twin")  # tried in this order
     twin: str | None = Field(default=None, pattern=ROM_ID.pattern)  # a faster ROM of the same domain

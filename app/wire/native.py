@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from app.core import (
+    Decoder,
     GenerationParams,
     GenerationRequest,
     GenerationResult,
+    LongPrompts,
     MaskMode,
     OnDeadline,
     OutputFormat,
@@ -58,6 +60,8 @@ class InvocationRequest(BaseModel):
     mask_image: str | None = Field(default=None, min_length=1)
     mask_mode: MaskMode = "white"
     strength: float | None = Field(default=None, gt=0, le=1)
+    decoder: Decoder | None = None
+    long_prompts: LongPrompts | None = None
     output_format: OutputFormat = "png"
     output_compression: int | None = Field(default=None, ge=0, le=100)
     timeout_s: float | None = Field(default=None, gt=0)
@@ -215,6 +219,8 @@ def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
         mask_image=body.mask_image,
         mask_mode=body.mask_mode,
         strength=body.strength,
+        decoder=body.decoder,
+        long_prompts=body.long_prompts,
     )
     return GenerationRequest(
         request_id=body.request_id or request_id,

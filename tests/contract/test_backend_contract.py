@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.backends.base import Backend
+from app.backends.base import Backend, Conditioning
+from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.core import SCHEDULERS
 from app.roms.catalog import read_rom
@@ -27,7 +28,7 @@ class Inputs:
 
     latents: torch.Tensor
     timestep: torch.Tensor
-    prompt_embeds: torch.Tensor
+    prompts: tuple[Conditioning, ...]
 
     @classmethod
     def make(cls, backend: Backend) -> Inputs:
@@ -35,15 +36,15 @@ class Inputs:
         return cls(
             torch.randn((ROWS, backend.info.latent_channels, SIDE, SIDE), generator=generator),
             torch.tensor([999.0, 601.5, 20.0, 0.0]),
-            torch.stack([backend.encode_prompt(prompt).prompt_embeds for prompt in PROMPTS]),
+            tuple(backend.encode_prompt(prompt) for prompt in PROMPTS),
         )
 
     def rows(self, *rows: int) -> Inputs:
         index = list(rows)
-        return Inputs(self.latents[index], self.timestep[index], self.prompt_embeds[index])
+        return Inputs(self.latents[index], self.timestep[index], tuple(self.prompts[row] for row in rows))
 
     def predict(self, backend: Backend) -> torch.Tensor:
-        return backend.predict(self.latents, self.timestep, self.prompt_embeds)
+        return backend.predict(self.latents, self.timestep, self.prompts)
 
 
 @pytest.fixture(params=["fake", "AutoencoderKL", "AutoencoderTiny"])
@@ -53,7 +54,7 @@ def load(request: pytest.FixtureRequest) -> Callable[[], Backend]:
         directory: Path = request.getfixturevalue(directories[request.param])
     else:
         directory = REPOSITORY / "tests" / "roms" / "fake"
-    return lambda: load_backend(read_rom(directory), "cpu", "float32")
+    return lambda: load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
 
 
 @pytest.fixture
@@ -131,8 +132,8 @@ def test_prediction_is_deterministic(backend: Backend, inputs: Inputs) -> None:
 
 def test_prediction_follows_the_prompt_and_the_time(backend: Backend, inputs: Inputs) -> None:
     output = inputs.predict(backend)
-    other_prompt = Inputs(inputs.latents, inputs.timestep, inputs.prompt_embeds.flip(0))
-    other_time = Inputs(inputs.latents, inputs.timestep.flip(0), inputs.prompt_embeds)
+    other_prompt = Inputs(inputs.latents, inputs.timestep, inputs.prompts[::-1])
+    other_time = Inputs(inputs.latents, inputs.timestep.flip(0), inputs.prompts)
     assert not near(other_prompt.predict(backend), output)
     assert not near(other_time.predict(backend), output)
 
@@ -148,9 +149,10 @@ def test_order_of_rows_does_not_matter(backend: Backend, inputs: Inputs) -> None
 
 
 def test_prediction_leaves_its_inputs_alone(backend: Backend, inputs: Inputs) -> None:
-    before = [tensor.clone() for tensor in vars(inputs).values()]
+    tensors = [inputs.latents, inputs.timestep, *(prompt.prompt_embeds for prompt in inputs.prompts)]
+    before = [tensor.clone() for tensor in tensors]
     inputs.predict(backend)
-    assert all(torch.equal(old, new) for old, new in zip(before, vars(inputs).values(), strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, tensors, strict=True))
 
 
 @pytest.mark.parametrize("upcast", [False, True])

@@ -129,7 +129,7 @@ def test_guided_row_is_in_the_forward_twice_and_an_unguided_one_once() -> None:
     bench.tick()
     (forward,) = backend.forwards
     embeds = {text: backend.encode_prompt(text).prompt_embeds for text in ("guided", "not this", "unguided")}
-    seen = [name for row in forward.prompt_embeds for name, value in embeds.items() if torch.equal(row, value)]
+    seen = [name for row in forward.prompts for name, value in embeds.items() if torch.equal(row.prompt_embeds, value)]
     assert sorted(seen) == ["guided", "guided", "not this", "not this", "unguided"]
 
 

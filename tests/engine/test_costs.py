@@ -94,13 +94,13 @@ def test_batch_that_did_not_fit_is_halved_for_good() -> None:
 
 def test_prior_of_decoding_follows_a_step_that_is_faster_than_thought() -> None:
     lane = LaneCosts(PRIOR_S, max_rows=16)
-    before = lane.decode.upper_s
+    before = lane.decode["full"].upper_s
     lane.observe_step(1, PRIOR_S / 100, 0.0)
-    assert lane.decode.upper_s < before / 10
+    assert lane.decode["full"].upper_s < before / 10
 
 
 def test_what_decoding_was_seen_to_take_is_not_replaced_by_a_prior() -> None:
     lane = LaneCosts(PRIOR_S, max_rows=16)
-    lane.decode.observe(3.0)
+    lane.decode["full"].observe(3.0)
     lane.observe_step(1, PRIOR_S / 100, 0.0)
-    assert lane.decode.upper_s >= 3.0
+    assert lane.decode["full"].upper_s >= 3.0

@@ -11,6 +11,7 @@ import torch
 
 from app.backends.base import Backend
 from app.backends.fake import FakeBackend
+from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.core import Budget
 from app.errors import Overloaded
@@ -39,7 +40,7 @@ MIXED: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def inpainting_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     directory = build_tiny_rom(tmp_path_factory.mktemp("inpainting") / "rom", TinyRom(unet_channels=9))
-    backend = load_backend(read_rom(directory), "cpu", "float32")
+    backend = load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
     yield backend
     backend.unload()
 

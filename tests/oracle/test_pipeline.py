@@ -13,6 +13,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from app.backends.base import Backend
+from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.engine.state import RequestState
 from app.roms.catalog import read_rom
@@ -42,7 +43,7 @@ def rom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def backend(rom: Path) -> Iterator[Backend]:
-    backend = load_backend(read_rom(rom), "cpu", "float32")
+    backend = load_backend(read_rom(rom), LoadOptions("cpu", "float32"))
     yield backend
     backend.unload()
 

@@ -14,6 +14,7 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipe
 from PIL import Image
 
 from app.backends.base import Backend
+from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.engine.state import RequestState
 from app.imaging import Source
@@ -64,7 +65,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]
     pairs = {}
     for name, options in ROMS.items():
         directory = build_tiny_rom(tmp_path_factory.mktemp("tasks") / name, options)
-        pairs[name] = Pair(directory, load_backend(read_rom(directory), "cpu", "float32"))
+        pairs[name] = Pair(directory, load_backend(read_rom(directory), LoadOptions("cpu", "float32")))
     yield pairs
     for pair in pairs.values():
         pair.backend.unload()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from app.backends.base import Backend, Conditioning, EncodedImage
 from app.backends.fake import FakeBackend
+from app.core import Decoder
 from tests.support.clock import FakeClock
 
 SMALL_CELLS = 4  # latent cells of the 16x16 pictures that tests ask for
@@ -21,7 +22,7 @@ class Forward:
 
     latents: torch.Tensor  # [B, C, h, w]
     timestep: torch.Tensor  # [B]
-    prompt_embeds: torch.Tensor  # [B, L, D]
+    prompts: tuple[Conditioning, ...]  # B
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -35,18 +36,21 @@ class WatchedBackend:
         self.forwards: list[Forward] = []
         self._inner = inner
 
-    def encode_prompt(self, prompt: str) -> Conditioning:
-        return self._inner.encode_prompt(prompt)
+    def count_chunks(self, prompt: str) -> int:
+        return self._inner.count_chunks(prompt)
+
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
+        return self._inner.encode_prompt(prompt, chunks)
 
     def encode_image(self, image: torch.Tensor) -> EncodedImage:
         return self._inner.encode_image(image)
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
-        self.forwards.append(Forward(latents.clone(), timestep.clone(), prompt_embeds.clone()))
-        return self._inner.predict(latents, timestep, prompt_embeds)
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
+        self.forwards.append(Forward(latents.clone(), timestep.clone(), tuple(prompts)))
+        return self._inner.predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
-        return self._inner.decode(latents, upcast=upcast)
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+        return self._inner.decode(latents, decoder=decoder, upcast=upcast)
 
     def unload(self) -> None:
         self._inner.unload()
@@ -58,22 +62,22 @@ class TroubledBackend(FakeBackend):
     UNENCODABLE = "a prompt that cannot be encoded"
     UNPREDICTABLE = "a prompt that breaks the forward"
 
-    def encode_prompt(self, prompt: str) -> Conditioning:
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
         if prompt == self.UNENCODABLE:
             raise RuntimeError("this prompt has no meaning")
-        return super().encode_prompt(prompt)
+        return super().encode_prompt(prompt, chunks)
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         broken = super().encode_prompt(self.UNPREDICTABLE).prompt_embeds
-        if any(torch.equal(embeds, broken) for embeds in prompt_embeds):
+        if any(torch.equal(prompt.prompt_embeds, broken) for prompt in prompts):
             raise RuntimeError("the denoiser gave up")
-        return super().predict(latents, timestep, prompt_embeds)
+        return super().predict(latents, timestep, prompts)
 
 
 class UndecodableBackend(FakeBackend):
     """Denoises, and then makes no picture of it."""
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         raise RuntimeError("the autoencoder gave up")
 
 
@@ -86,17 +90,17 @@ class FaultyBackend(FakeBackend):
         self.decode_faults: list[Exception] = []
         self.encode_faults: list[Exception] = []
 
-    def encode_prompt(self, prompt: str) -> Conditioning:
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
         _meet(self.encode_faults)
-        return super().encode_prompt(prompt)
+        return super().encode_prompt(prompt, chunks)
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         _meet(self.forward_faults)
-        return super().predict(latents, timestep, prompt_embeds)
+        return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         _meet(self.decode_faults)
-        return super().decode(latents, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast)
 
 
 def _meet(faults: list[Exception]) -> None:
@@ -112,15 +116,15 @@ class CrampedBackend(FakeBackend):
         self.rows = rows
         self.images = images
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         if len(latents) > self.rows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-        return super().predict(latents, timestep, prompt_embeds)
+        return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         if len(latents) > self.images:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-        return super().decode(latents, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast)
 
 
 class BlankBackend(FakeBackend):
@@ -133,7 +137,7 @@ class BlankBackend(FakeBackend):
         self._sound_images = sound_images  # of a decoding, the first ones
         self.upcasts: list[int] = []  # images of each
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         pixels = super().decode(latents)
         if upcast:
             self.upcasts.append(len(latents))
@@ -150,10 +154,10 @@ class GatedBackend(FakeBackend):
         self.entered = threading.Event()
         self.gate = threading.Event()
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         self.entered.set()
         assert self.gate.wait(120), "the test never opened the gate"
-        return super().predict(latents, timestep, prompt_embeds)
+        return super().predict(latents, timestep, prompts)
 
 
 class UnloadedBackend(FakeBackend):
@@ -181,14 +185,14 @@ class TimedBackend(FakeBackend):
         self._encode_s = encode_s  # a prompt
         self._decode_s = decode_s  # an image
 
-    def encode_prompt(self, prompt: str) -> Conditioning:
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
         self._clock.advance(self._encode_s)
-        return super().encode_prompt(prompt)
+        return super().encode_prompt(prompt, chunks)
 
-    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         self._clock.advance(self._step_s(len(latents)))
-        return super().predict(latents, timestep, prompt_embeds)
+        return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
         self._clock.advance(self._decode_s * len(latents))
-        return super().decode(latents, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast)

@@ -18,11 +18,12 @@ def make_lane(forward_s: Mapping[int, float], *, max_rows: int = 8, decode_s: fl
     lane = LaneCosts(1.0, max_rows)
     for rows, seconds in forward_s.items():
         lane.step.observe(rows, seconds / _UPPER, 0.0)
-    lane.decode = Estimate(decode_s / _UPPER)
+    lane.decode["full"] = Estimate(decode_s / _UPPER)
     return lane
 
 
 def make_demand(lane: LaneCosts, steps: int, **changes: Any) -> Demand:
     """One image without guidance that is encoded and has all the time there is."""
     defaults: dict[str, Any] = {"rows": 1, "images": 1, "deadline": math.inf}
-    return Demand(lane=lane, steps=steps, **(defaults | changes))
+    wanted = defaults | changes
+    return Demand(lane=lane, steps=steps, decode_s=lane.decode["full"].upper_s * wanted["images"], **wanted)

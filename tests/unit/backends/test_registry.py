@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from app.backends.devices import memory_bytes, pick_device, pick_dtype
+from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.errors import ManifestError
 from app.roms.catalog import Rom, read_rom
@@ -24,7 +25,7 @@ def load_with_scheduler(tmp_path: Path, scheduler_class: str) -> Rom:
 
 def test_unknown_family_is_refused_with_those_that_are_supported() -> None:
     with pytest.raises(ManifestError, match=r"'flux'.*stable_diffusion"):
-        load_backend(make_rom("x", family="flux"), "cpu", "float32")
+        load_backend(make_rom("x", family="flux"), LoadOptions("cpu", "float32"))
 
 
 @pytest.mark.parametrize(
@@ -32,12 +33,12 @@ def test_unknown_family_is_refused_with_those_that_are_supported() -> None:
     [("EulerDiscreteScheduler", "euler"), ("DPMSolverMultistepScheduler", "dpmpp_2m"), ("LCMScheduler", "lcm")],
 )
 def test_scheduler_of_the_roms_files_is_its_default(tmp_path: Path, scheduler_class: str, scheduler: str) -> None:
-    info = load_backend(load_with_scheduler(tmp_path, scheduler_class), "cpu", "float32").info
+    info = load_backend(load_with_scheduler(tmp_path, scheduler_class), LoadOptions("cpu", "float32")).info
     assert (info.default_scheduler, info.unoffered_scheduler) == (scheduler, None)
 
 
 def test_scheduler_that_is_not_offered_has_a_stand_in_that_says_so(tmp_path: Path) -> None:
-    info = load_backend(load_with_scheduler(tmp_path, "PNDMScheduler"), "cpu", "float32").info
+    info = load_backend(load_with_scheduler(tmp_path, "PNDMScheduler"), LoadOptions("cpu", "float32")).info
     assert (info.default_scheduler, info.unoffered_scheduler) == ("dpmpp_2m", "PNDMScheduler")
 
 
@@ -47,7 +48,7 @@ def test_weights_that_do_not_fit_their_config_are_refused(tiny_rom: Path, tmp_pa
     config = json.loads(path.read_text(encoding="utf-8")) | {"cross_attention_dim": 48}
     path.write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ManifestError, match="does not load"):
-        load_backend(read_rom(directory), "cpu", "float32")
+        load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
 
 
 def test_autoencoder_that_is_not_known_is_refused(tiny_rom: Path, tmp_path: Path) -> None:
@@ -56,19 +57,19 @@ def test_autoencoder_that_is_not_known_is_refused(tiny_rom: Path, tmp_path: Path
     index = json.loads(path.read_text(encoding="utf-8")) | {"vae": ["diffusers", "VQModel"]}
     path.write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(ManifestError, match="VQModel"):
-        load_backend(read_rom(directory), "cpu", "float32")
+        load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
 
 
 def test_half_precision_takes_half_the_memory(tiny_rom: Path) -> None:
     rom = read_rom(tiny_rom)
-    whole, half = (load_backend(rom, "cpu", dtype).info.nbytes for dtype in ("float32", "bfloat16"))
+    whole, half = (load_backend(rom, LoadOptions("cpu", dtype)).info.nbytes for dtype in ("float32", "bfloat16"))
     assert whole == 2 * half == 4 * rom.num_parameters
 
 
 def test_half_precision_still_answers_in_single(tiny_rom: Path) -> None:
-    backend = load_backend(read_rom(tiny_rom), "cpu", "bfloat16")
-    embeds = backend.encode_prompt("a cat").prompt_embeds[None]
-    output = backend.predict(torch.zeros(1, 4, 8, 8), torch.tensor([500.0]), embeds)
+    backend = load_backend(read_rom(tiny_rom), LoadOptions("cpu", "bfloat16"))
+    prompts = [backend.encode_prompt("a cat")]
+    output = backend.predict(torch.zeros(1, 4, 8, 8), torch.tensor([500.0]), prompts)
     assert output.dtype == torch.float32
     pixels = backend.decode(output)
     assert (pixels.dtype, tuple(pixels.shape)) == (torch.float32, (1, 3, 16, 16))

@@ -1,0 +1,102 @@
+"""The backend of the Stable Diffusion families: text encoders, a U-Net and an autoencoder behind the waist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from app.backends.autoencoder import Autoencoder
+from app.backends.base import BackendInfo, Conditioning, EncodedImage
+from app.backends.denoiser import Denoiser
+from app.backends.devices import flops_per_s, return_memory
+from app.backends.schedulers import find_scheduler
+from app.backends.text import TextEncoder
+from app.core import Decoder
+from app.diffusion.schedules import NoiseSchedule
+from app.errors import ManifestError
+
+_ACTIVATIONS = 48  # tensors as large as the first block's output that a forward holds at its peak, about
+_FLOPS_PER_WEIGHT = 0.5  # and latent cell: most weights of a U-Net see a quarter of the cells or fewer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a family is made of."""
+
+    text_encoders: tuple[TextEncoder, ...]  # their states side by side are what the denoiser reads
+    denoiser: Denoiser
+    autoencoders: Mapping[Decoder, Autoencoder]  # "full" also encodes
+    scheduler: dict[str, Any]  # its scheduler_config.json
+    reads_size: bool = False  # the denoiser is told the picture's size, and the prompt as a whole
+    zeros_for_none: bool = False  # no prompt is all zeros; otherwise it is the empty one
+
+
+class LatentDiffusionBackend:
+    def __init__(self, parts: Parts) -> None:
+        """Raises ManifestError where the parts do not fit together."""
+        unet, full = parts.denoiser.model, parts.autoencoders["full"]
+        channels = unet.config.in_channels
+        if channels not in (full.latent_channels, 2 * full.latent_channels + 1):
+            raise ManifestError(f"its denoiser takes {channels} channels: a task that is not supported")
+        self._parts: Parts | None = parts
+        default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler)
+        wrapped: list[Any] = [*parts.text_encoders, parts.denoiser, *parts.autoencoders.values()]
+        self.info = BackendInfo(
+            latent_channels=full.latent_channels,
+            denoiser_channels=channels,
+            vae_scale_factor=full.scale_factor,
+            default_size=unet.config.sample_size * full.scale_factor,
+            default_scheduler=default_scheduler,
+            unoffered_scheduler=unoffered_scheduler,
+            noise_schedule=NoiseSchedule.from_config(parts.scheduler),
+            device=unet.device,
+            nbytes=sum(tensor.nbytes for part in wrapped for tensor in part.model.parameters()),
+            cell_bytes=unet.config.block_out_channels[0] * _ACTIVATIONS * unet.dtype.itemsize,
+            cell_step_prior_s=_FLOPS_PER_WEIGHT * unet.num_parameters() / flops_per_s(unet.device, unet.dtype),
+            decoders=tuple(parts.autoencoders),
+        )
+
+    def count_chunks(self, prompt: str) -> int:
+        return max(encoder.count_chunks(prompt) for encoder in self._loaded.text_encoders)
+
+    @torch.inference_mode()
+    def encode_prompt(self, prompt: str | None, chunks: int = 1) -> Conditioning:
+        texts = [encoder.encode(prompt or "", chunks) for encoder in self._loaded.text_encoders]
+        states = torch.cat([text.states for text in texts], dim=-1)
+        pooled = texts[-1].pooled if self._loaded.reads_size else None
+        if prompt is None and self._loaded.zeros_for_none:
+            states, pooled = torch.zeros_like(states), None if pooled is None else torch.zeros_like(pooled)
+        return Conditioning(states, pooled, self._loaded.denoiser.read(states), texts[0].truncated)
+
+    @torch.inference_mode()
+    def encode_image(self, image: torch.Tensor) -> EncodedImage:
+        return self._loaded.autoencoders["full"].encode(image)
+
+    @torch.inference_mode()
+    def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
+        return self._loaded.denoiser.predict(latents, timestep, prompts, self._added(latents, prompts))
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+        return self._loaded.autoencoders[decoder].decode(latents, upcast=upcast)
+
+    def unload(self) -> None:
+        self._parts = None
+        return_memory()
+
+    @property
+    def _loaded(self) -> Parts:
+        assert self._parts is not None, "unloaded"
+        return self._parts
+
+    def _added(self, latents: torch.Tensor, prompts: Sequence[Conditioning]) -> dict[str, torch.Tensor] | None:
+        """The prompt as a whole, and the picture's size: of the original, what was cropped from it, and the target."""
+        pooled = [prompt.pooled_embeds for prompt in prompts if prompt.pooled_embeds is not None]
+        if not self._loaded.reads_size:
+            return None
+        height, width = (side * self.info.vae_scale_factor for side in latents.shape[-2:])
+        sizes = latents.new_tensor([height, width, 0, 0, height, width], dtype=pooled[0].dtype)
+        return {"text_embeds": torch.stack(pooled), "time_ids": sizes.repeat(len(latents), 1)}

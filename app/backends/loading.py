@@ -1,0 +1,62 @@
+"""The components of a diffusers directory, loaded; what can go wrong comes out as ManifestError in one line."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from app.backends.autoencoder import AUTOENCODERS, Autoencoder
+from app.backends.denoiser import Denoiser, memory_format
+from app.backends.devices import pick_device, pick_dtype
+from app.backends.options import LoadOptions, pick_optimizations
+from app.core import Decoder
+from app.errors import ManifestError
+from app.roms.catalog import Rom
+from app.roms.manifest import TINY_DECODER, read_json
+
+_FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+
+
+class Loading:
+    """Within its `with`, errors of the libraries become ManifestError."""
+
+    def __init__(self, rom: Rom, options: LoadOptions) -> None:
+        self.index = read_json(rom.directory / "model_index.json")
+        self._directory = rom.directory
+        self._device = pick_device(options.device)
+        self._dtype = pick_dtype(options.dtype, self._device)
+        self._optimizations = pick_optimizations(options, self._device, self._dtype)
+        self._memory_format = memory_format(self._optimizations)
+
+    def __enter__(self) -> Loading:
+        transformers_logging.disable_progress_bar()  # the log is for events
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, _FOREIGN):
+            raise ManifestError(f"the model does not load: {str(error).strip().splitlines()[0]}") from error
+
+    def tokenizer(self, cls: Any, name: str) -> Any:
+        return cls.from_pretrained(self._directory / name, local_files_only=True)
+
+    def model(self, cls: Any, name: str) -> Any:
+        folder = self._directory / name
+        model = cls.from_pretrained(folder, dtype=self._dtype, use_safetensors=True, local_files_only=True)
+        return model.to(self._device, memory_format=self._memory_format).eval().requires_grad_(False)
+
+    def denoiser(self, cls: Any) -> Denoiser:
+        return Denoiser(self.model(cls, "unet"), self._optimizations)
+
+    def autoencoders(self, *, upcasts_half: bool = False) -> dict[Decoder, Autoencoder]:
+        """The full one and, where the ROM has it, the tiny one."""
+        full = AUTOENCODERS[self.index["vae"][1]]
+        found: dict[Decoder, Autoencoder] = {"full": Autoencoder(self.model(full, "vae"), upcasts_half=upcasts_half)}
+        if (self._directory / TINY_DECODER).is_dir():
+            found["tiny"] = Autoencoder(self.model(AUTOENCODERS["AutoencoderTiny"], TINY_DECODER))
+        return found
+
+    def scheduler(self) -> dict[str, Any]:
+        return read_json(self._directory / "scheduler" / "scheduler_config.json")

@@ -1,0 +1,30 @@
+"""How models are loaded, as whoever runs the service decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from app.backends.devices import cpu_multiplies_in_tiles
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    dtype: str = "auto"  # auto, float32, bfloat16, float16
+    optimizations: tuple[str, ...] | None = None  # names of app.core.OPTIMIZATIONS; None: those that pay on the device
+
+
+def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.dtype) -> frozenset[str]:
+    """As told, or those that were measured to pay; `make bench-step` measures each alone."""
+    if options.optimizations is not None:
+        return frozenset(options.optimizations)
+    chosen = {"prompt_keys_values"}
+    if device.type == "cuda":
+        chosen |= {"channels_last", "cuda_graphs"}
+    elif dtype == torch.float32:
+        chosen |= {"channels_last"}
+    elif dtype == torch.bfloat16 and not cpu_multiplies_in_tiles():
+        chosen |= {"tiled_attention"}
+    return frozenset(chosen)

@@ -1,0 +1,41 @@
+"""Stable Diffusion XL, and its relatives with blocks removed, such as SSD-1B (Podell et al. 2023)."""
+
+from __future__ import annotations
+
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from app.backends.latent_diffusion import LatentDiffusionBackend, Parts
+from app.backends.loading import Loading
+from app.backends.options import LoadOptions
+from app.backends.text import TextEncoder
+from app.errors import ManifestError
+from app.roms.catalog import Rom
+
+_TEXT_ENCODERS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
+
+
+def load_stable_diffusion_xl(rom: Rom, options: LoadOptions) -> LatentDiffusionBackend:
+    """Load a diffusers directory. Raises ManifestError when its files do not fit together."""
+    with Loading(rom, options) as loading:
+        text_encoders = tuple(
+            TextEncoder(
+                loading.tokenizer(CLIPTokenizer, f"tokenizer{number}"),
+                loading.model(text_model, f"text_encoder{number}"),
+                penultimate=True,
+            )
+            for number, text_model in _TEXT_ENCODERS.items()
+        )
+        denoiser = loading.denoiser(UNet2DConditionModel)
+        if denoiser.model.config.addition_embed_type != "text_time":
+            raise ManifestError("its denoiser is not told of size and prompt as those of Stable Diffusion XL are")
+        return LatentDiffusionBackend(
+            Parts(
+                text_encoders,
+                denoiser,
+                loading.autoencoders(upcasts_half=True),
+                loading.scheduler(),
+                reads_size=True,
+                zeros_for_none=bool(loading.index.get("force_zeros_for_empty_prompt", True)),
+            )
+        )
