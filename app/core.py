@@ -18,7 +18,15 @@ MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the m
 # tables in app.diffusion.tables
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
 # of a denoiser's step; what each does is told in docs/operations.md
-OPTIMIZATIONS = ("tiled_attention", "prompt_keys_values", "fused_qkv", "channels_last", "cuda_graphs", "compile")
+OPTIMIZATIONS = (
+    "tiled_attention",
+    "prompt_keys_values",
+    "split_geglu",
+    "channels_last",
+    "fused_qkv",
+    "cuda_graphs",
+    "compile",
+)
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
 

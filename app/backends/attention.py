@@ -50,7 +50,7 @@ def attend_in_tiles(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor)
     """Attention over [B, H, N, d], the scores a tile at a time: some rows of one head, or some heads whole."""
     shape, (length, width) = query.shape, key.shape[2:]
     query = (query * width**-0.5).reshape(-1, shape[2], width)
-    key = key.reshape(-1, length, width).transpose(1, 2)
+    key = key.reshape(-1, length, width).transpose(1, 2).contiguous()  # once, not for each tile
     value = value.reshape(-1, length, width)
     scores = _TILE_BYTES // query.element_size()
     rows = max(1, min(shape[2], scores // length))

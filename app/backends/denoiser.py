@@ -9,6 +9,7 @@ import torch
 
 from app.backends.attention import install, project
 from app.backends.base import Conditioning
+from app.backends.feed_forward import split_gates
 
 
 def memory_format(optimizations: frozenset[str]) -> torch.memory_format:
@@ -24,6 +25,8 @@ class Denoiser:
         self._memory_format = memory_format(optimizations)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
+        if "split_geglu" in optimizations:
+            split_gates(unet)
         if "fused_qkv" in optimizations:
             _fuse(unet)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])

@@ -1,0 +1,137 @@
+"""One model in a process of its own: what a step and a picture take, of diffusers' pipeline or of our engine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from app.backends.options import LoadOptions
+from app.backends.registry import load_backend
+from app.core import Budget, Decoder, ResolvedParams
+from app.engine.engine import Engine
+from app.roms.catalog import read_rom
+
+PLAIN, TORCH, OPENVINO = "plain", "torch", "openvino"
+_PROMPT = "a lighthouse on a cliff at dusk, oil on canvas"
+_GUIDANCE = 7.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is made, and how."""
+
+    kind: str  # PLAIN, TORCH, OPENVINO
+    rom: str  # directory
+    steps: int = 4
+    size: int = 512  # pixels, square
+    guidance_stop: float = 1.0  # share of the steps that have guidance
+    decoder: Decoder = "tiny"
+    optimizations: str = "auto"  # names, separated by commas
+
+
+@dataclass(frozen=True)
+class Measured:
+    load_s: float
+    step_s: float  # median of all steps with guidance but the first
+    picture_s: float  # from prompt to pixels; of diffusers, to latents
+    peak_bytes: int  # of the process
+
+
+class Steps:
+    """A StepObserver that keeps what each forward took."""
+
+    def __init__(self) -> None:
+        self.seconds: list[tuple[int, float]] = []
+
+    def observe_step(self, rom_id: str, rows: int, seconds: float) -> None:
+        self.seconds.append((rows, seconds))
+
+    def median(self) -> float:
+        """Of those with as many rows as the first, and without it."""
+        rows = self.seconds[0][0]
+        return statistics.median([seconds for count, seconds in self.seconds[1:] if count == rows])
+
+
+def measure(task: Task) -> Measured:
+    """Run it in a new process, so that none leaves memory or threads to the next."""
+    command = [sys.executable, "-m", "benchmarks.one_model", json.dumps(asdict(task))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{task} failed: {done.stderr.strip()[-500:]}")
+    return Measured(**json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def run_plain(task: Task) -> Measured:
+    started = time.perf_counter()
+    pipeline = DiffusionPipeline.from_pretrained(
+        task.rom, dtype=torch.float32, local_files_only=True, safety_checker=None
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    loaded = time.perf_counter()
+    ends: list[float] = []
+
+    def note(_: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+        ends.append(time.perf_counter())
+        return values
+
+    pipeline(
+        _PROMPT,
+        num_inference_steps=task.steps,
+        guidance_scale=_GUIDANCE,
+        height=task.size,
+        width=task.size,
+        output_type="latent",
+        callback_on_step_end=note,
+    )
+    steps = [end - start for start, end in pairwise(ends)]
+    return Measured(loaded - started, statistics.median(steps), time.perf_counter() - loaded, _peak_bytes())
+
+
+def run_ours(task: Task) -> Measured:
+    started = time.perf_counter()
+    named = None if task.optimizations == "auto" else tuple(filter(None, task.optimizations.split(",")))
+    backend = load_backend(read_rom(Path(task.rom)), LoadOptions("cpu", optimizations=named))
+    loaded = time.perf_counter()
+    steps = Steps()
+    engine = Engine(max_batch_size=16, observer=steps)
+    engine.start()
+    params = ResolvedParams(
+        prompt=_PROMPT,
+        negative_prompt=None,
+        num_inference_steps=task.steps,
+        guidance_scale=_GUIDANCE,
+        scheduler=backend.info.default_scheduler,
+        seeds=(7,),
+        width=task.size,
+        height=task.size,
+        preset="default",
+        guidance_interval=(0.0, task.guidance_stop),
+        decoder=task.decoder,
+    )
+    engine.submit("bench", "rom", params, backend, Budget(3600)).future.result()
+    picture_s = time.perf_counter() - loaded
+    engine.close()
+    return Measured(loaded - started, steps.median(), picture_s, _peak_bytes())
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.one_model", description=__doc__)
+    parser.add_argument("task", help="a Task as JSON", type=json.loads)
+    asked = Task(**parser.parse_args().task)
+    print(json.dumps(asdict(run_plain(asked) if asked.kind == PLAIN else run_ours(asked))))
