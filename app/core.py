@@ -14,7 +14,7 @@ Prompt = str | tuple[str, ...]  # several are answered in one response
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 # tables in app.diffusion.tables
-SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
+SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
 MIME_TYPES: Mapping[str, OutputFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 
 
@@ -129,11 +129,11 @@ class ResolvedParams:
 
     @property
     def denoising_steps(self) -> int:
-        """Steps that are taken: the first ones are left out where an image is redrawn in part."""
+        """Inference steps that are taken: the first ones are left out where an image is redrawn in part."""
         return int(self.num_inference_steps * self.strength)
 
     def is_guided(self, step: int) -> bool:
-        """Whether this step, of those that are taken, has guidance."""
+        """Whether this inference step, of those that are taken, has guidance."""
         start, stop = self.guidance_interval
         share = (self.num_inference_steps - self.denoising_steps + step) / self.num_inference_steps
         return self.do_classifier_free_guidance and start <= share < stop

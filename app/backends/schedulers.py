@@ -44,6 +44,7 @@ OFFERS: dict[str, tuple[Offer, ...]] = {
         Offer("euler", _OWN_SIGMAS | {"interpolation_type": ("linear",), "timestep_type": ("discrete",)}),
     ),
     "EulerAncestralDiscreteScheduler": (Offer("euler_ancestral"),),
+    "HeunDiscreteScheduler": (Offer("heun", {"use_exponential_sigmas": (False,), "use_beta_sigmas": (False,)}),),
     "DPMSolverMultistepScheduler": (
         Offer("dpmpp_2m", _OWN_SIGMAS | _DPM_SOLVER | {"algorithm_type": ("dpmsolver++",)}),
         Offer("dpmpp_2m_sde", _OWN_SIGMAS | _DPM_SOLVER | {"algorithm_type": ("sde-dpmsolver++",)}),

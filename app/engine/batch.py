@@ -37,15 +37,15 @@ class StepOutput:
 def run_step(rows: list[Row]) -> StepOutput:
     """Take every row one step on. Nothing of the rows changes until `scatter`."""
     latents = torch.stack([row.latents for row in rows])
-    weights = [row.request.table.weights[row.step_index] for row in rows]
-    model_output = _predict(rows, latents, weights)
+    weights = [row.request.path.weights[row.step_index] for row in rows]
+    model_output = _predict(rows, latents)
     previous = torch.stack([row.denoised for row in rows])
     earlier = torch.stack([row.previous_denoised for row in rows])
     noise = torch.stack([_noise(row, step) for row, step in zip(rows, weights, strict=True)])
     following, denoised = step_rows(latents, model_output, previous, earlier, noise, weights)
     for index, row in enumerate(rows):
         if row.canvas is not None:
-            following[index] = row.canvas.keep(following[index], row.request.table.levels[row.step_index + 1])
+            following[index] = row.canvas.keep(following[index], row.request.path.levels[row.step_index + 1])
     return StepOutput(following, denoised)
 
 
@@ -55,12 +55,12 @@ def scatter(rows: list[Row], output: StepOutput) -> None:
         row.step_index += 1
 
 
-def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights]) -> torch.Tensor:
+def _predict(rows: list[Row], latents: torch.Tensor) -> torch.Tensor:
     """Guided model output. A row whose step is guided is in the forward twice, another once."""
     backend: Backend = rows[0].request.backend
     device = latents.device
-    scale = torch.tensor([step.input_scale for step in weights], device=device)
-    timestep = torch.tensor([row.request.table.timesteps[row.step_index] for row in rows], device=device)
+    scale = torch.tensor([row.request.path.input_scale(row.step_index) for row in rows], device=device)
+    timestep = torch.tensor([row.request.path.timesteps[row.step_index] for row in rows], device=device)
     guided = [index for index, row in enumerate(rows) if row.is_guided]
     order = [*range(len(rows)), *guided]
     embeds = [row.prompt_embeds for row in rows]

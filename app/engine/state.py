@@ -51,12 +51,12 @@ class Row:
 
     @property
     def is_done(self) -> bool:
-        return self.step_index == len(self.request.table)
+        return self.step_index == len(self.request.path)
 
     @property
     def is_guided(self) -> bool:
         """Whether its coming step takes two rows of a forward."""
-        return self.request.params.is_guided(self.step_index)
+        return self.request.params.is_guided(self.request.inference_step(self.step_index))
 
     @property
     def cost(self) -> int:
@@ -89,6 +89,7 @@ class RequestState:
     request_id: str
     rom_id: str
     params: ResolvedParams
+    path: StepTable
     backend: Backend
     budget: Budget
     costs: LaneCosts
@@ -100,7 +101,6 @@ class RequestState:
     is_leaving: bool = False  # nothing but decoding is left
     future: Future[EngineResult] = field(default_factory=Future)
     # set by prepare
-    table: StepTable = field(default=StepTable((), (), 1.0, (CLEAN,)))
     prompt_embeds: dict[str, torch.Tensor] = field(default_factory=dict)  # by prompt, [L, D]
     negative_prompt_embeds: torch.Tensor | None = None  # [L, D]; None without guidance
     rows: list[Row] = field(default_factory=list)
@@ -134,13 +134,22 @@ class RequestState:
     @property
     def steps_left(self) -> int:
         """Of all images together."""
-        return sum(len(self.table) - row.step_index for row in self.rows)
+        return sum(len(self.path) - row.step_index for row in self.rows)
+
+    @property
+    def extra_steps(self) -> int:
+        """Steps of its path beyond `stages` for each inference step; below 0 where they are fewer."""
+        return len(self.path) - self.path.stages * self.params.denoising_steps
+
+    def inference_step(self, step: int) -> int:
+        """Which inference step, of those that are taken, a step of its path belongs to."""
+        return max(0, step - max(0, self.extra_steps)) // self.path.stages
 
     @property
     def needed_steps(self) -> int:
         """Steps that must be expected to fit before the request is accepted."""
         share = self.budget.partial_share if self.budget.on_deadline == "partial" else 1.0
-        return math.ceil(self.params.denoising_steps * share)
+        return math.ceil(len(self.path) * share)
 
     @property
     def decode_s(self) -> float:
@@ -169,10 +178,12 @@ class RequestState:
             lane=self.costs,
             rows=images * self.row_cost,
             images=images,
-            steps=0 if self.is_leaving else self.params.denoising_steps - begun,
+            steps=0 if self.is_leaving else len(self.path) - begun,
             deadline=self.deadline,
             encode_s=0.0 if self.rows else self.expected_encode_s,
             strength=self.params.strength,
+            stages=self.path.stages,
+            extra_steps=self.extra_steps,
             ahead=sum(row.step_index + row.is_running > begun for row in self.rows),
         )
 
@@ -188,6 +199,12 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
     return info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor
 
 
+def lay_out_path(params: ResolvedParams, backend: Backend) -> StepTable:
+    """Raises InvalidRequest for a scheduler that cannot do what is asked."""
+    begin = params.num_inference_steps - params.denoising_steps
+    return make_table(params.scheduler, backend.info.noise_schedule, params.num_inference_steps, begin)
+
+
 def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
     for prompt in dict.fromkeys(state.params.prompts):
         state.prompt_embeds[prompt] = _encode(state, encoder, "prompt", prompt)
@@ -197,18 +214,16 @@ def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
 
 
 def lay_out_rows(state: RequestState) -> None:
-    """Lay out the schedule, encode what is to be redrawn and draw the first latents of every row."""
+    """Encode what is to be redrawn and draw the first latents of every row."""
     params, info = state.params, state.backend.info
-    begin = params.num_inference_steps - params.denoising_steps
-    state.table = make_table(params.scheduler, info.noise_schedule, params.num_inference_steps, begin)
     source = encode_source(state.backend, state.source, params.width, params.height) if state.source else None
     for prompt, seed in zip(params.prompts, params.seeds, strict=True):
         generator, canvas = make_generator(seed), None
         if source is None:
             noise = draw_noise(latent_shape(params, state.backend), generator).to(info.device)
-            latents = noise * state.table.init_noise_sigma
+            latents = noise * state.path.init_noise_sigma
         else:
-            canvas, latents = start_canvas(state.backend, source, state.table, params.strength, generator)
+            canvas, latents = start_canvas(state.backend, source, state.path, params.strength, generator)
         embeds, nothing = state.prompt_embeds[prompt], torch.zeros_like(latents)
         state.rows.append(Row(state, embeds, generator, latents, nothing, nothing, canvas=canvas))
 
