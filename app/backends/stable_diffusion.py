@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.backends.devices import flops_per_s, pick_device, pick_dtype, pick_memory_format, return_memory
+from app.backends.samplers import DiffusersAdapter
 from app.backends.schedulers import find_scheduler
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
@@ -35,7 +36,8 @@ class StableDiffusionBackend:
         self._unet = unet
         self._vae = vae
         self._memory_format = pick_memory_format(device, unet.dtype)
-        default_scheduler, unoffered_scheduler = find_scheduler(scheduler)
+        adapter = DiffusersAdapter(scheduler)
+        default_scheduler, unoffered_scheduler = find_scheduler(scheduler, adapter)
         scale = 2 ** (len(vae.config.block_out_channels) - 1)
         self.info = BackendInfo(
             latent_channels=vae.config.latent_channels,
@@ -45,6 +47,7 @@ class StableDiffusionBackend:
             default_scheduler=default_scheduler,
             unoffered_scheduler=unoffered_scheduler,
             noise_schedule=NoiseSchedule.from_config(scheduler),
+            scheduler_adapter=adapter,
             device=device,
             nbytes=sum(tensor.nbytes for model in (text_encoder, unet, vae) for tensor in model.parameters()),
             cell_bytes=unet.config.block_out_channels[0] * _ACTIVATIONS * unet.dtype.itemsize,

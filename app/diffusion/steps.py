@@ -8,7 +8,7 @@ them, those it saw one and two steps before, and fresh noise. So a scheduler is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
@@ -36,46 +36,21 @@ class NoiseLevel(NamedTuple):
 CLEAN = NoiseLevel(1.0, 0.0)
 
 
-class Path(Protocol):
-    """A request's whole way through time. Each of its steps is one forward of the model."""
-
-    @property
-    def timesteps(self) -> tuple[float, ...]:
-        """What the model is told, one a step."""
-
-    @property
-    def init_noise_sigma(self) -> float:
-        """Standard deviation of the first latents."""
-
-    @property
-    def levels(self) -> tuple[NoiseLevel, ...]:
-        """Of the latents before each step, and after the last."""
-
-    @property
-    def stages(self) -> int:
-        """Steps that an inference step takes, but for a few at the ends."""
-
-    def __len__(self) -> int:
-        """Steps."""
-
-    def input_scale(self, step: int) -> float:
-        """The model is given latents * this."""
-
-
 @dataclass(frozen=True)
 class StepTable:
-    """The path of a scheduler that is a table."""
+    """A request's whole path through time. Each of its steps is one forward of the model."""
 
-    timesteps: tuple[float, ...]
+    timesteps: tuple[float, ...]  # what the model is told, one a step
     weights: tuple[StepWeights, ...]  # one a step
-    init_noise_sigma: float
-    levels: tuple[NoiseLevel, ...]
-    stages: int = 1
+    init_noise_sigma: float  # standard deviation of the first latents
+    levels: tuple[NoiseLevel, ...]  # of the latents before each step, and after the last
+    stages: int = 1  # steps that an inference step takes, but for a few at the ends
 
     def __len__(self) -> int:
         return len(self.timesteps)
 
     def input_scale(self, step: int) -> float:
+        """The model is given latents * this."""
         return self.weights[step].input_scale
 
 

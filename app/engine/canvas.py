@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from app.backends.base import Backend, EncodedImage
+from app.backends.base import Backend, EncodedImage, Path
 from app.diffusion.latents import draw_noise
-from app.diffusion.steps import NoiseLevel, Path
+from app.diffusion.steps import NoiseLevel
 from app.imaging import Pixels, Source, resize
 
 _HALF = 0.5  # brightness from which a pixel of a mask is repainted

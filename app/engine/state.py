@@ -9,16 +9,17 @@ from typing import Protocol
 
 import torch
 
-from app.backends.base import Backend
-from app.core import Budget, FinishReason, Notice, ResolvedParams
+from app.backends.base import Backend, Path, SampledPath, Sampler
+from app.core import SCHEDULERS, Budget, FinishReason, Notice, ResolvedParams
 from app.diffusion.latents import draw_noise, make_generator
-from app.diffusion.steps import CLEAN, StepTable
+from app.diffusion.steps import CLEAN
 from app.diffusion.tables import make_table
 from app.engine.canvas import Canvas, encode_source, start_canvas
 from app.engine.costs import LaneCosts
 from app.engine.embeddings import PromptEncoder
 from app.engine.forecast import Demand
 from app.engine.planner import Plan
+from app.errors import InvalidRequest
 from app.imaging import Pixels, Source
 
 
@@ -47,6 +48,7 @@ class Row:
     previous_denoised: torch.Tensor  # [C, h, w]: as it saw it a step before
     step_index: int = 0
     canvas: Canvas | None = None  # None for text-to-image
+    sampler: Sampler | None = None  # None where the scheduler is a table
     is_running: bool = False  # in the forward in progress
 
     @property
@@ -89,7 +91,7 @@ class RequestState:
     request_id: str
     rom_id: str
     params: ResolvedParams
-    path: StepTable
+    path: Path
     backend: Backend
     budget: Budget
     costs: LaneCosts
@@ -199,10 +201,15 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
     return info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor
 
 
-def lay_out_path(params: ResolvedParams, backend: Backend) -> StepTable:
-    """Raises InvalidRequest for a scheduler that cannot do what is asked."""
-    begin = params.num_inference_steps - params.denoising_steps
-    return make_table(params.scheduler, backend.info.noise_schedule, params.num_inference_steps, begin)
+def lay_out_path(params: ResolvedParams, backend: Backend) -> Path:
+    """A request's way through time. Raises InvalidRequest for a scheduler that cannot do what is asked."""
+    info, steps = backend.info, params.num_inference_steps
+    begin = steps - params.denoising_steps
+    if params.scheduler in SCHEDULERS:
+        return make_table(params.scheduler, info.noise_schedule, steps, begin)
+    if info.scheduler_adapter is None:
+        raise InvalidRequest(f"{params.scheduler} is not offered by this ROM", param="scheduler")
+    return info.scheduler_adapter.lay_out(params.scheduler, steps, begin)
 
 
 def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
@@ -225,7 +232,8 @@ def lay_out_rows(state: RequestState) -> None:
         else:
             canvas, latents = start_canvas(state.backend, source, state.path, params.strength, generator)
         embeds, nothing = state.prompt_embeds[prompt], torch.zeros_like(latents)
-        state.rows.append(Row(state, embeds, generator, latents, nothing, nothing, canvas=canvas))
+        sampler = state.path.new_sampler() if isinstance(state.path, SampledPath) else None
+        state.rows.append(Row(state, embeds, generator, latents, nothing, nothing, canvas=canvas, sampler=sampler))
 
 
 def _encode(state: RequestState, encoder: PromptEncoder, param: str, text: str) -> torch.Tensor:

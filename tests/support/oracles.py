@@ -1,10 +1,11 @@
-"""Diffusers' own schedulers, by our names: each makes one of a `scheduler_config.json`."""
+"""Diffusers' own schedulers, by our names or theirs: each makes one of a `scheduler_config.json`."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
+import diffusers
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
@@ -27,3 +28,7 @@ ORACLES: dict[str, Any] = {
     "unipc": UniPCMultistepScheduler.from_config,
     "lcm": LCMScheduler.from_config,
 }
+
+
+def make_oracle(scheduler: str, config: dict[str, Any]) -> Any:
+    return ORACLES[scheduler](config) if scheduler in ORACLES else getattr(diffusers, scheduler).from_config(config)
