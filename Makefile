@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-planner clean
+.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-step bench-planner clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ demo: install nginx  ## start the service, ask it for eight images through boto3
 	@$(BIN)/python -m deploy.demo
 
 # Threads of torch that wait for each other sleep soon: spinning ones stall when something else wants their core.
-test eval: export GOMP_SPINCOUNT ?= 10000
+test eval bench-step: export GOMP_SPINCOUNT ?= 10000
 
 test: install nginx  ## run the tests
 	@$(BIN)/python -m pytest
@@ -67,6 +67,9 @@ bench: install  ## measure our overhead against plain diffusers
 
 bench-engine: install nginx  ## our service against serial diffusers and LitServe, over HTTP (minutes)
 	@$(BIN)/python -m benchmarks.serving model_store/$(ROM)
+
+bench-step: install  ## a step of SD, BK-SDM, SSD-1B and SDXL at full size against plain diffusers (half an hour, 15 GB)
+	@$(BIN)/python -m benchmarks.step
 
 bench-planner: install  ## simulate overload: what the planner keeps of its promises, against first come first served
 	@$(BIN)/python -m benchmarks.planner

@@ -16,7 +16,7 @@ Decoder = Literal["full", "tiny"]  # the ROM's autoencoder, or the small one tha
 LongPrompts = Literal["truncate", "chunk"]  # what becomes of a prompt that the text encoder cannot read at once
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 # tables in app.diffusion.tables
-SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
+SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
 # of a denoiser's step; what each does is told in docs/operations.md
 OPTIMIZATIONS = (
     "tiled_attention",
@@ -145,11 +145,11 @@ class ResolvedParams:
 
     @property
     def denoising_steps(self) -> int:
-        """Steps that are taken: the first ones are left out where an image is redrawn in part."""
+        """Inference steps that are taken: the first ones are left out where an image is redrawn in part."""
         return int(self.num_inference_steps * self.strength)
 
     def is_guided(self, step: int) -> bool:
-        """Whether this step, of those that are taken, has guidance."""
+        """Whether this inference step, of those that are taken, has guidance."""
         start, stop = self.guidance_interval
         share = (self.num_inference_steps - self.denoising_steps + step) / self.num_inference_steps
         return self.do_classifier_free_guidance and start <= share < stop

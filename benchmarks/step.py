@@ -80,10 +80,8 @@ def print_picture(kinds: Sequence[str]) -> None:
         if kind != PLAIN:
             task = Task(kind, rom, _PICTURE_STEPS, guidance_stop=_PICTURE_GUIDANCE)
             made: Measured = measure(task)
-            detail = f"{_PICTURE_STEPS} steps, guidance on the first half, tiny decoder"
-            print(
-                f"\na picture of {_PICTURE} ({kind}; {detail}): {made.picture_s:.1f} s, loaded in {made.load_s:.1f} s"
-            )
+            print(f"\n{_PICTURE}, {kind}: {_PICTURE_STEPS} steps, guidance on the first half, tiny decoder: ", end="")
+            print(f"{made.picture_s:.1f} s a picture; loaded in {made.load_s:.1f} s")
 
 
 def matmul_peak() -> float:

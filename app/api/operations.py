@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse
 
 from app import __version__
 from app.api.problems import NotFound
-from app.core import SCHEDULERS, Health
+from app.backends.schedulers import adapted_class
+from app.core import Health
+from app.invoker.resolve import offered_schedulers
 from app.invoker.service import Service
 from app.roms.catalog import Rom
 from app.wire.native import InvocationRequest
@@ -96,7 +98,9 @@ def _schema_for(rom: Rom) -> dict[str, Any]:
     fields = schema["properties"]
     fields["model"] = {"enum": ["auto", rom.id], "default": "auto"}
     fields["preset"] = {"enum": list(rom.manifest.presets), "default": "default"}
-    fields["scheduler"] = {"enum": list(SCHEDULERS), "default": preset.scheduler}
+    own_class = adapted_class(rom.directory)
+    offered = offered_schedulers(rom.manifest, own_class)
+    fields["scheduler"] = {"enum": list(offered), "default": preset.scheduler or own_class}
     fields["num_inference_steps"] = {
         "type": "integer",
         "minimum": 1,

@@ -1,8 +1,11 @@
-"""The waist between engine and models: values in, values out. Schedulers and guidance live in `app.diffusion`."""
+"""The waist between engine and models: values in, values out.
+
+Guidance lives in `app.diffusion`, and so do the schedulers that are tables. Others are `Sampler`s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +13,7 @@ import torch
 
 from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
+from app.diffusion.steps import NoiseLevel, StepTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,46 @@ class EncodedImage:
     std: torch.Tensor | None = None  # [C, h, w]; None: the latents are the mean, and nothing is drawn
 
 
+class Sampler(Protocol):
+    """One row's own scheduler, where that is no table. It remembers the steps that it has taken."""
+
+    def step(
+        self,
+        latents: torch.Tensor,  # [C, h, w]
+        model_output: torch.Tensor,  # [C, h, w]
+        generator: torch.Generator,  # the row's own
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next latents and the clean image as the model sees it, both [C, h, w]."""
+
+
+@dataclass(frozen=True)
+class SampledPath:
+    """What a `StepTable` is, of a scheduler that is no table: each row walks it with a sampler of its own."""
+
+    timesteps: tuple[float, ...]
+    input_scales: tuple[float, ...]  # one a step
+    init_noise_sigma: float
+    levels: tuple[NoiseLevel, ...]
+    stages: int
+    new_sampler: Callable[[], Sampler]
+
+    def __len__(self) -> int:
+        return len(self.timesteps)
+
+    def input_scale(self, step: int) -> float:
+        return self.input_scales[step]
+
+
+Path = StepTable | SampledPath
+
+
+class SchedulerAdapter(Protocol):
+    """Schedulers that are no tables, by the names of diffusers' classes."""
+
+    def lay_out(self, scheduler: str, num_inference_steps: int, begin: int) -> SampledPath:
+        """The inference steps from number `begin` on. Raises InvalidRequest for one that cannot do it."""
+
+
 @dataclass(frozen=True)
 class BackendInfo:
     """What the engine and the catalog need to know of a loaded family."""
@@ -44,14 +88,15 @@ class BackendInfo:
     denoiser_channels: int  # that `predict` takes: more than the latents' where it also sees a mask and what it hides
     vae_scale_factor: int  # pixels a latent cell
     default_size: int  # pixels, square
-    default_scheduler: str
-    unoffered_scheduler: str | None  # what its files ask for, where default_scheduler stands in for it
+    default_scheduler: str  # a table, or one that `scheduler_adapter` knows
+    unoffered_scheduler: str | None  # why what its files ask for cannot be, where default_scheduler stands in for it
     noise_schedule: NoiseSchedule
     device: torch.device
     nbytes: int  # of the weights in memory
     cell_bytes: int  # prior: memory of a forward, for each row and latent cell
     cell_step_prior_s: float  # prior: time of a forward, for each row and latent cell
     decoders: tuple[Decoder, ...] = ("full",)
+    scheduler_adapter: SchedulerAdapter | None = None  # None: tables are all there is
 
     @property
     def is_inpainting(self) -> bool:

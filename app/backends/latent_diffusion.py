@@ -12,6 +12,7 @@ from app.backends.autoencoder import Autoencoder
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.backends.denoiser import Denoiser
 from app.backends.devices import flops_per_s, return_memory
+from app.backends.samplers import DiffusersAdapter
 from app.backends.schedulers import find_scheduler
 from app.backends.text import TextEncoder
 from app.core import Decoder
@@ -42,7 +43,8 @@ class LatentDiffusionBackend:
         if channels not in (full.latent_channels, 2 * full.latent_channels + 1):
             raise ManifestError(f"its denoiser takes {channels} channels: a task that is not supported")
         self._parts: Parts | None = parts
-        default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler)
+        adapter = DiffusersAdapter(parts.scheduler)
+        default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler, adapter)
         wrapped: list[Any] = [*parts.text_encoders, parts.denoiser, *parts.autoencoders.values()]
         self.info = BackendInfo(
             latent_channels=full.latent_channels,
@@ -56,6 +58,7 @@ class LatentDiffusionBackend:
             nbytes=sum(tensor.nbytes for part in wrapped for tensor in part.model.parameters()),
             cell_bytes=unet.config.block_out_channels[0] * _ACTIVATIONS * unet.dtype.itemsize,
             cell_step_prior_s=_FLOPS_PER_WEIGHT * unet.num_parameters() / flops_per_s(unet.device, unet.dtype),
+            scheduler_adapter=adapter,
             decoders=tuple(parts.autoencoders),
         )
 

@@ -22,8 +22,9 @@ def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.
         return frozenset(options.optimizations)
     chosen = {"prompt_keys_values"}
     if device.type == "cuda":
-        chosen |= {"channels_last", "cuda_graphs"}
-    elif dtype == torch.float32:
+        return frozenset(chosen | {"channels_last", "cuda_graphs"})
+    chosen |= {"split_geglu"}
+    if dtype == torch.float32:
         chosen |= {"channels_last"}
     elif dtype == torch.bfloat16 and not cpu_multiplies_in_tiles():
         chosen |= {"tiled_attention"}

@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-_FALLBACK = "dpmpp_2m"  # for classes that are not offered, such as SD 1.5's PNDM
+from app.errors import InvalidRequest, ManifestError
+from app.roms.manifest import read_json
+
+if TYPE_CHECKING:
+    from app.backends.base import SchedulerAdapter
+
+_FALLBACK = "dpmpp_2m"  # for classes that nothing here does
+# Diffusers' classes whose own objects can step a row: they sample what is clean + noise, and draw from its generator.
+# DPMSolverSDEScheduler draws from torchsde; the EDM and flow matching classes are for models of another kind.
+ADAPTED = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "SASolverScheduler",
+    "TCDScheduler",
+    "UniPCMultistepScheduler",
+)
+_TRIAL_STEPS = 10
 _OWN_SIGMAS: dict[str, tuple[object, ...]] = {  # other ways to space steps than those of NoiseSchedule
     "use_exponential_sigmas": (False,),
     "use_beta_sigmas": (False,),
@@ -44,6 +72,7 @@ OFFERS: dict[str, tuple[Offer, ...]] = {
         Offer("euler", _OWN_SIGMAS | {"interpolation_type": ("linear",), "timestep_type": ("discrete",)}),
     ),
     "EulerAncestralDiscreteScheduler": (Offer("euler_ancestral"),),
+    "HeunDiscreteScheduler": (Offer("heun", {"use_exponential_sigmas": (False,), "use_beta_sigmas": (False,)}),),
     "DPMSolverMultistepScheduler": (
         Offer("dpmpp_2m", _OWN_SIGMAS | _DPM_SOLVER | {"algorithm_type": ("dpmsolver++",)}),
         Offer("dpmpp_2m_sde", _OWN_SIGMAS | _DPM_SOLVER | {"algorithm_type": ("sde-dpmsolver++",)}),
@@ -53,15 +82,36 @@ OFFERS: dict[str, tuple[Offer, ...]] = {
 }
 
 
-def find_scheduler(config: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The nearest of ours, and what the config asks for where that is not offered: a class, or settings of it."""
-    name = config.get("_class_name", "")
-    if name not in OFFERS:
-        return _FALLBACK, name
-    nearest = min(OFFERS[name], key=lambda offer: len(_differing(offer, config)))
-    differing = _differing(nearest, config)
-    words = ", ".join(f"{setting} {config[setting]!r}" for setting in differing)
-    return nearest.scheduler, f"{name} with {words}" if words else None
+def find_scheduler(config: Mapping[str, Any], adapter: SchedulerAdapter) -> tuple[str, str | None]:
+    """What does as the config asks: one of our tables, or the class itself through the adapter.
+
+    Where neither can: the nearest table, and why the class cannot.
+    """
+    name = str(config.get("_class_name", ""))
+    nearest = _nearest(config)
+    if nearest is not None and not _differing(nearest, config):
+        return nearest.scheduler, None
+    try:
+        adapter.lay_out(name, _TRIAL_STEPS, 0)
+    except InvalidRequest as error:
+        return _FALLBACK if nearest is None else nearest.scheduler, error.message
+    return name, None
+
+
+def adapted_class(directory: Path) -> str | None:
+    """The class of diffusers that a ROM's files ask for, where no table does the same. Reads no more than JSON."""
+    try:
+        config = read_json(directory / "scheduler" / "scheduler_config.json")
+    except ManifestError:  # there is none, or it will be told of when the ROM is loaded
+        return None
+    nearest, name = _nearest(config), str(config.get("_class_name", ""))
+    is_table = nearest is not None and not _differing(nearest, config)
+    return name if name in ADAPTED and not is_table else None
+
+
+def _nearest(config: Mapping[str, Any]) -> Offer | None:
+    offers = OFFERS.get(str(config.get("_class_name", "")), ())
+    return min(offers, key=lambda offer: len(_differing(offer, config)), default=None)
 
 
 def _differing(offer: Offer, config: Mapping[str, Any]) -> list[str]:

@@ -38,15 +38,20 @@ CLEAN = NoiseLevel(1.0, 0.0)
 
 @dataclass(frozen=True)
 class StepTable:
-    """A request's whole path through time."""
+    """A request's whole path through time. Each of its steps is one forward of the model."""
 
     timesteps: tuple[float, ...]  # what the model is told, one a step
     weights: tuple[StepWeights, ...]  # one a step
     init_noise_sigma: float  # standard deviation of the first latents
     levels: tuple[NoiseLevel, ...]  # of the latents before each step, and after the last
+    stages: int = 1  # steps that an inference step takes, but for a few at the ends
 
     def __len__(self) -> int:
         return len(self.timesteps)
+
+    def input_scale(self, step: int) -> float:
+        """The model is given latents * this."""
+        return self.weights[step].input_scale
 
 
 def step_rows(

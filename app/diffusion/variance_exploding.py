@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -27,6 +28,26 @@ def euler(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> Step
         keep = following / sigma
         lines.append(StepWeights(*_input_weights(schedule, sigma), keep, 1 - keep))
     return StepTable(timesteps, tuple(lines), init_noise_sigma, _levels_exploding(sigmas))
+
+
+def heun(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
+    """Karras et al. 2022, algorithm 2 without churn: every step but the last takes two forwards.
+
+    The first goes to the next sigma as `euler` does. The second is evaluated there, and mends what the first did by
+    half of how much the clean image has changed.
+    """
+    # diffusers' class knows no rescaled betas and leaves that key of a config aside
+    schedule = replace(schedule, rescale_betas_zero_snr=False)
+    timesteps, sigmas, init_noise_sigma = _sigma_path(schedule, num_inference_steps, begin)
+    lines = []
+    for sigma, following in pairwise(sigmas):
+        keep = following / sigma
+        lines.append(StepWeights(*_input_weights(schedule, sigma), keep, 1 - keep))
+        if following:
+            change = (1 / keep - 1) / 2
+            lines.append(StepWeights(*_input_weights(schedule, following), 1.0, change, -change))
+    levels = _levels_exploding([*_twice(sigmas[:-1]), sigmas[-1]])
+    return StepTable(tuple(_twice(timesteps)), tuple(lines), init_noise_sigma, levels, stages=2)
 
 
 def euler_ancestral(schedule: NoiseSchedule, num_inference_steps: int, begin: int) -> StepTable:
@@ -66,6 +87,11 @@ def _sigma_path(
     is_whole = schedule.timestep_spacing in ("linspace", "trailing")
     init_noise_sigma = highest if is_whole else math.sqrt(highest**2 + 1)
     return tuple(timesteps[begin:].tolist()), [*sigmas[begin:].tolist(), 0.0], init_noise_sigma
+
+
+def _twice(values: Sequence[float]) -> list[float]:
+    """All but the first twice over: each is where one step ends and the next begins."""
+    return [*values[:1], *(value for value in values[1:] for _ in range(2))]
 
 
 def _levels_exploding(sigmas: list[float]) -> tuple[NoiseLevel, ...]:

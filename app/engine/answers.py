@@ -54,12 +54,12 @@ class Answers:
         if state.completed_steps and state.budget.on_deadline != "fail":
             self.finish(state, "deadline")
             return
-        done, total = state.completed_steps, state.params.denoising_steps
+        done, total = state.completed_steps, len(state.path)
         reason = f"the time budget passed after {done} of {total} steps"
         state.future.set_exception(DeadlineExceeded(reason, param="timeout_s"))
 
     def end_cancelled(self, state: RequestState) -> None:
-        done, total = state.completed_steps, state.params.denoising_steps
+        done, total = state.completed_steps, len(state.path)
         state.future.set_exception(Cancelled(f"cancelled after {done} of {total} steps"))
 
     def fail(self, state: RequestState, error: Exception) -> None:
@@ -83,7 +83,7 @@ class Answers:
         """Tell the request's listener of its last step, with a preview where one is wanted."""
         if (listener := state.listener) is None:
             return
-        done, total = state.completed_steps, len(state.table)
+        done, total = state.completed_steps, len(state.path)
         try:
             listener.on_step(done, total)
             if done in listener.previews(total) and not state.is_done:

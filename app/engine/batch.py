@@ -9,7 +9,7 @@ import torch
 from app.backends.base import Backend
 from app.diffusion.guidance import apply_guidance
 from app.diffusion.latents import draw_noise
-from app.diffusion.steps import StepWeights, step_rows
+from app.diffusion.steps import StepTable, StepWeights, step_rows
 from app.engine.state import RequestState, Row
 
 
@@ -37,17 +37,12 @@ class StepOutput:
 
 
 def run_step(rows: list[Row]) -> StepOutput:
-    """Take every row one step on. Nothing of the rows changes until `scatter`."""
+    """Take every row one step on. A forward that fails has changed nothing; what is made of it waits for `scatter`."""
     latents = torch.stack([row.latents for row in rows])
-    weights = [row.request.table.weights[row.step_index] for row in rows]
-    model_output = _predict(rows, latents, weights)
-    previous = torch.stack([row.denoised for row in rows])
-    earlier = torch.stack([row.previous_denoised for row in rows])
-    noise = torch.stack([_noise(row, step) for row, step in zip(rows, weights, strict=True)])
-    following, denoised = step_rows(latents, model_output, previous, earlier, noise, weights)
+    following, denoised = _step(rows, latents, _predict(rows, latents))
     for index, row in enumerate(rows):
         if row.canvas is not None:
-            following[index] = row.canvas.keep(following[index], row.request.table.levels[row.step_index + 1])
+            following[index] = row.canvas.keep(following[index], row.request.path.levels[row.step_index + 1])
     return StepOutput(following, denoised)
 
 
@@ -57,12 +52,12 @@ def scatter(rows: list[Row], output: StepOutput) -> None:
         row.step_index += 1
 
 
-def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights]) -> torch.Tensor:
+def _predict(rows: list[Row], latents: torch.Tensor) -> torch.Tensor:
     """Guided model output. A row whose step is guided is in the forward twice, another once."""
     backend: Backend = rows[0].request.backend
     device = latents.device
-    scale = torch.tensor([step.input_scale for step in weights], device=device)
-    timestep = torch.tensor([row.request.table.timesteps[row.step_index] for row in rows], device=device)
+    scale = torch.tensor([row.request.path.input_scale(row.step_index) for row in rows], device=device)
+    timestep = torch.tensor([row.request.path.timesteps[row.step_index] for row in rows], device=device)
     guided = [index for index, row in enumerate(rows) if row.is_guided]
     order = [*range(len(rows)), *guided]
     prompts = [row.conditioning for row in rows]
@@ -79,6 +74,32 @@ def _predict(rows: list[Row], latents: torch.Tensor, weights: list[StepWeights])
     result = conditional.clone()
     result[guided] = apply_guidance(unconditional, conditional[guided], guidance)
     return result
+
+
+def _step(rows: list[Row], latents: torch.Tensor, model_output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The next latents and the denoised estimate of each row: of tables all at once, of samplers one by one."""
+    tabled = [index for index, row in enumerate(rows) if row.sampler is None]
+    if len(tabled) == len(rows):
+        return _step_tables(rows, latents, model_output)
+    following, denoised = torch.empty_like(latents), torch.empty_like(latents)
+    if tabled:
+        stepped = _step_tables([rows[index] for index in tabled], latents[tabled], model_output[tabled])
+        following[tabled], denoised[tabled] = stepped
+    for index, row in enumerate(rows):
+        if row.sampler is not None:
+            following[index], denoised[index] = row.sampler.step(latents[index], model_output[index], row.generator)
+    return following, denoised
+
+
+def _step_tables(
+    rows: list[Row], latents: torch.Tensor, model_output: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    paths = [(row.request.path, row.step_index) for row in rows]
+    weights = [path.weights[index] for path, index in paths if isinstance(path, StepTable)]
+    previous = torch.stack([row.denoised for row in rows])
+    earlier = torch.stack([row.previous_denoised for row in rows])
+    noise = torch.stack([_noise(row, step) for row, step in zip(rows, weights, strict=True)])
+    return step_rows(latents, model_output, previous, earlier, noise, weights)
 
 
 def _noise(row: Row, weights: StepWeights) -> torch.Tensor:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from app.backends.base import Backend, EncodedImage
+from app.backends.base import Backend, EncodedImage, Path
 from app.diffusion.latents import draw_noise
-from app.diffusion.steps import NoiseLevel, StepTable
+from app.diffusion.steps import NoiseLevel
 from app.imaging import Pixels, Source, resize
 
 _HALF = 0.5  # brightness from which a pixel of a mask is repainted
@@ -56,7 +56,7 @@ def encode_source(backend: Backend, source: Source, width: int, height: int) -> 
 
 
 def start_canvas(
-    backend: Backend, source: EncodedSource, table: StepTable, strength: float, generator: torch.Generator
+    backend: Backend, source: EncodedSource, path: Path, strength: float, generator: torch.Generator
 ) -> tuple[Canvas, torch.Tensor]:
     """A row's canvas and first latents. Draws in diffusers' order: the image, the noise, what is kept."""
     is_inpainting = backend.info.is_inpainting
@@ -68,7 +68,7 @@ def start_canvas(
         canvas = Canvas(clean, noise, beside=torch.cat([source.mask, kept]))
     else:
         canvas = Canvas(clean, noise, source.mask)
-    return canvas, noise * table.init_noise_sigma if from_noise else canvas.at(table.levels[0])
+    return canvas, noise * path.init_noise_sigma if from_noise else canvas.at(path.levels[0])
 
 
 def _draw(encoded: EncodedImage, generator: torch.Generator) -> torch.Tensor:

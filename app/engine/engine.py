@@ -22,7 +22,7 @@ from app.engine.care import DeviceCare, StepObserver
 from app.engine.costs import Costs
 from app.engine.embeddings import PromptEncoder
 from app.engine.planner import Planner, Smaller
-from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_rows
+from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_path, lay_out_rows
 from app.errors import NotReady
 from app.imaging import Source
 from app.logs import log_event
@@ -71,8 +71,10 @@ class Engine:
     ) -> RequestState:
         """Accept a request. Its future gives an EngineResult, or raises a CartridgeError.
 
-        Raises Overloaded when it could not be answered inside its budget, or others no longer inside theirs.
+        Raises Overloaded when it could not be answered inside its budget, or others no longer inside theirs, and
+        InvalidRequest for a scheduler that cannot do what is asked.
         """
+        path = lay_out_path(params, backend)
         with self._wake:
             if self._closed:
                 raise NotReady("the service is stopping", retry_after_s=5)
@@ -81,7 +83,7 @@ class Engine:
             if not self._accepted:
                 self._progress_at = now
                 costs.step.reconsider(now)
-            state = RequestState(request_id, rom_id, params, backend, budget, costs, now, listener, source)
+            state = RequestState(request_id, rom_id, params, path, backend, budget, costs, now, listener, source)
             promises = {other.demand(): other.owed_steps for other in self._accepted}
             free_at = max(now, self._busy_until)
             smaller = self._smaller(state)

@@ -27,7 +27,9 @@ class Demand:
     steps: int  # left
     deadline: float  # seconds, on the engine's clock
     encode_s: float = 0.0  # before its first step, at most
-    strength: float = 1.0  # steps over inference steps
+    strength: float = 1.0  # share of the inference steps that is taken
+    stages: int = 1  # steps that an inference step takes
+    extra_steps: int = 0  # beyond those
     ahead: int = 0  # images that have taken the coming step already
     decode_s: float = 0.0  # after its last step, at most
 
@@ -36,8 +38,8 @@ class Demand:
         return self.rows // self.images
 
     def inference_steps(self, steps: int) -> int:
-        """How many to ask for, so that no more than `steps` are taken."""
-        return int(steps / self.strength)
+        """How many to ask for, so that no more than `steps` are taken; 0 when even one would take more."""
+        return int(max(0, steps - self.extra_steps) // self.stages / self.strength)
 
     def is_worth_a_try(self, needed_steps: int, now: float) -> bool:
         """Whether the lane was never measured; or not lately, while at its fastest it would make it."""

@@ -84,8 +84,8 @@ class Planner:
 
     def _fitting(self, candidate: Demand, promises: Promises, now: float, smaller: Iterable[Smaller]) -> Fitting | None:
         """Fewer steps at the size that was asked, or else all steps at a smaller one."""
-        if steps := self._fitting_steps(candidate, promises, now):
-            return Fitting(candidate.inference_steps(steps))
+        if fitting := candidate.inference_steps(self._fitting_steps(candidate, promises, now)):
+            return Fitting(fitting)
         for size in smaller:
             if self._find(size.demand, size.demand.steps, promises, now):
                 return Fitting(candidate.inference_steps(candidate.steps), size.width, size.height)

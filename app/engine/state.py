@@ -9,16 +9,17 @@ from typing import Protocol
 
 import torch
 
-from app.backends.base import Backend, Conditioning
-from app.core import Budget, FinishReason, Notice, ResolvedParams
+from app.backends.base import Backend, Conditioning, Path, SampledPath, Sampler
+from app.core import SCHEDULERS, Budget, FinishReason, Notice, ResolvedParams
 from app.diffusion.latents import draw_noise, make_generator
-from app.diffusion.steps import CLEAN, StepTable
+from app.diffusion.steps import CLEAN
 from app.diffusion.tables import make_table
 from app.engine.canvas import Canvas, encode_source, start_canvas
 from app.engine.costs import LaneCosts
 from app.engine.embeddings import PromptEncoder
 from app.engine.forecast import Demand
 from app.engine.planner import Plan
+from app.errors import InvalidRequest
 from app.imaging import Pixels, Source
 
 MAX_CHUNKS = 4  # lengths of the text encoder that a long prompt is read in
@@ -49,16 +50,17 @@ class Row:
     previous_denoised: torch.Tensor  # [C, h, w]: as it saw it a step before
     step_index: int = 0
     canvas: Canvas | None = None  # None for text-to-image
+    sampler: Sampler | None = None  # None where the scheduler is a table
     is_running: bool = False  # in the forward in progress
 
     @property
     def is_done(self) -> bool:
-        return self.step_index == len(self.request.table)
+        return self.step_index == len(self.request.path)
 
     @property
     def is_guided(self) -> bool:
         """Whether its coming step takes two rows of a forward."""
-        return self.request.params.is_guided(self.step_index)
+        return self.request.params.is_guided(self.request.inference_step(self.step_index))
 
     @property
     def cost(self) -> int:
@@ -91,6 +93,7 @@ class RequestState:
     request_id: str
     rom_id: str
     params: ResolvedParams
+    path: Path
     backend: Backend
     budget: Budget
     costs: LaneCosts
@@ -102,7 +105,6 @@ class RequestState:
     is_leaving: bool = False  # nothing but decoding is left
     future: Future[EngineResult] = field(default_factory=Future)
     # set by prepare
-    table: StepTable = field(default=StepTable((), (), 1.0, (CLEAN,)))
     conditionings: dict[str, Conditioning] = field(default_factory=dict)  # by prompt
     negative: Conditioning | None = None  # None without guidance
     rows: list[Row] = field(default_factory=list)
@@ -136,13 +138,22 @@ class RequestState:
     @property
     def steps_left(self) -> int:
         """Of all images together."""
-        return sum(len(self.table) - row.step_index for row in self.rows)
+        return sum(len(self.path) - row.step_index for row in self.rows)
+
+    @property
+    def extra_steps(self) -> int:
+        """Steps of its path beyond `stages` for each inference step; below 0 where they are fewer."""
+        return len(self.path) - self.path.stages * self.params.denoising_steps
+
+    def inference_step(self, step: int) -> int:
+        """Which inference step, of those that are taken, a step of its path belongs to."""
+        return max(0, step - max(0, self.extra_steps)) // self.path.stages
 
     @property
     def needed_steps(self) -> int:
         """Steps that must be expected to fit before the request is accepted."""
         share = self.budget.partial_share if self.budget.on_deadline == "partial" else 1.0
-        return math.ceil(self.params.denoising_steps * share)
+        return math.ceil(len(self.path) * share)
 
     @property
     def decode_s(self) -> float:
@@ -175,11 +186,13 @@ class RequestState:
             lane=self.costs,
             rows=images * self.row_cost,
             images=images,
-            steps=0 if self.is_leaving else self.params.denoising_steps - begun,
+            steps=0 if self.is_leaving else len(self.path) - begun,
             deadline=self.deadline,
             encode_s=0.0 if self.rows else self.expected_encode_s,
             strength=self.params.strength,
             decode_s=self.decode_s,
+            stages=self.path.stages,
+            extra_steps=self.extra_steps,
             ahead=sum(row.step_index + row.is_running > begun for row in self.rows),
         )
 
@@ -193,6 +206,17 @@ def latent_shape(params: ResolvedParams, backend: Backend) -> tuple[int, int, in
     """[C, h, w]"""
     info = backend.info
     return info.latent_channels, params.height // info.vae_scale_factor, params.width // info.vae_scale_factor
+
+
+def lay_out_path(params: ResolvedParams, backend: Backend) -> Path:
+    """A request's way through time. Raises InvalidRequest for a scheduler that cannot do what is asked."""
+    info, steps = backend.info, params.num_inference_steps
+    begin = steps - params.denoising_steps
+    if params.scheduler in SCHEDULERS:
+        return make_table(params.scheduler, info.noise_schedule, steps, begin)
+    if info.scheduler_adapter is None:
+        raise InvalidRequest(f"{params.scheduler} is not offered by this ROM", param="scheduler")
+    return info.scheduler_adapter.lay_out(params.scheduler, steps, begin)
 
 
 def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
@@ -209,20 +233,20 @@ def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
 
 
 def lay_out_rows(state: RequestState) -> None:
-    """Lay out the schedule, encode what is to be redrawn and draw the first latents of every row."""
+    """Encode what is to be redrawn and draw the first latents of every row."""
     params, info = state.params, state.backend.info
-    begin = params.num_inference_steps - params.denoising_steps
-    state.table = make_table(params.scheduler, info.noise_schedule, params.num_inference_steps, begin)
     source = encode_source(state.backend, state.source, params.width, params.height) if state.source else None
     for prompt, seed in zip(params.prompts, params.seeds, strict=True):
         generator, canvas = make_generator(seed), None
         if source is None:
             noise = draw_noise(latent_shape(params, state.backend), generator).to(info.device)
-            latents = noise * state.table.init_noise_sigma
+            latents = noise * state.path.init_noise_sigma
         else:
-            canvas, latents = start_canvas(state.backend, source, state.table, params.strength, generator)
+            canvas, latents = start_canvas(state.backend, source, state.path, params.strength, generator)
         conditioning, nothing = state.conditionings[prompt], torch.zeros_like(latents)
-        state.rows.append(Row(state, conditioning, generator, latents, nothing, nothing, canvas=canvas))
+        sampler = state.path.new_sampler() if isinstance(state.path, SampledPath) else None
+        row = Row(state, conditioning, generator, latents, nothing, nothing, canvas=canvas, sampler=sampler)
+        state.rows.append(row)
 
 
 def _encode(state: RequestState, encoder: PromptEncoder, param: str, text: str | None, chunks: int) -> Conditioning:

@@ -23,7 +23,7 @@ class ModelDefaults:
     size: int  # pixels, square
     size_multiple: int  # pixels: width and height are multiples of it
     scheduler: str
-    unoffered_scheduler: str | None  # what its files ask for, where `scheduler` stands in for it
+    unoffered_scheduler: str | None  # why what its files ask for cannot be, where `scheduler` stands in for it
     num_train_timesteps: int
     is_inpainting: bool = False  # made for inpainting alone
     decoders: tuple[Decoder, ...] = ("full",)
@@ -39,9 +39,8 @@ def resolve(
     steps = params.num_inference_steps or preset.num_inference_steps
     allowed = min(manifest.limits.max_steps, model.num_train_timesteps)
     if not 1 <= steps <= allowed:
-        raise InvalidRequest(
-            f"must be 1 to {allowed} for ROM {manifest.id!r}, not {steps}", param="num_inference_steps"
-        )
+        reason = f"must be 1 to {allowed} for ROM {manifest.id!r}, not {steps}"
+        raise InvalidRequest(reason, param="num_inference_steps")
     strength = _strength(params, task, steps)
     width, height = _size(params, preset, manifest, model, source)
     if source is not None and source.image.shape[:2] != (height, width):
@@ -49,11 +48,7 @@ def resolve(
         notices.append(Notice("changed", "image", detail))
     guidance = preset.guidance_scale if params.guidance_scale is None else params.guidance_scale
     scheduler = params.scheduler or preset.scheduler or model.scheduler
-    if scheduler not in SCHEDULERS:
-        raise InvalidRequest(f"{scheduler!r} is not offered; offered: {', '.join(SCHEDULERS)}", param="scheduler")
-    if model.unoffered_scheduler and not (params.scheduler or preset.scheduler):
-        detail = f"the ROM's own {model.unoffered_scheduler} is not offered; {scheduler} is used"
-        notices.append(Notice("substituted", "scheduler", detail))
+    notices += _scheduler_notices(scheduler, manifest, model, is_chosen=bool(params.scheduler or preset.scheduler))
     negative = params.negative_prompt if params.negative_prompt is not None else manifest.negative_prompt or None
     if guidance <= 1:
         asked = {"negative_prompt": params.negative_prompt, "guidance_interval": params.guidance_interval}
@@ -76,6 +71,26 @@ def resolve(
         long_prompts=params.long_prompts or preset.long_prompts,
     )
     return resolved, notices
+
+
+def offered_schedulers(manifest: RomManifest, own: str | None) -> tuple[str, ...]:
+    """Our tables, and the classes of diffusers that the ROM names: in its files, or in a preset."""
+    named = (own, *(preset.scheduler for preset in manifest.presets.values()))
+    return tuple(dict.fromkeys((*SCHEDULERS, *filter(None, named))))
+
+
+def _scheduler_notices(scheduler: str, manifest: RomManifest, model: ModelDefaults, *, is_chosen: bool) -> list[Notice]:
+    """Raises InvalidRequest for one that the ROM does not offer."""
+    offered = offered_schedulers(manifest, model.scheduler)
+    if scheduler not in offered:
+        raise InvalidRequest(f"{scheduler!r} is not offered; offered: {', '.join(offered)}", param="scheduler")
+    if scheduler not in SCHEDULERS:
+        detail = f"{scheduler} is stepped by diffusers' own object, image by image"
+        return [Notice("scheduler_adapter", "scheduler", detail)]
+    if model.unoffered_scheduler and not is_chosen:
+        detail = f"the ROM's own scheduler does not work here; {scheduler} is used ({model.unoffered_scheduler})"
+        return [Notice("substituted", "scheduler", detail)]
+    return []
 
 
 def _prompt(params: GenerationParams, manifest: RomManifest) -> Prompt:

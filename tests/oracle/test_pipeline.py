@@ -19,7 +19,7 @@ from app.engine.state import RequestState
 from app.roms.catalog import read_rom
 from app.roms.manifest import read_json
 from tests.support.bench import alone, latents_of
-from tests.support.oracles import ORACLES
+from tests.support.oracles import ORACLES, make_oracle
 from tests.support.tiny_rom import IMAGE_SIZE, STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
 
 TOLERANCE = 1e-4  # of the largest latent
@@ -57,7 +57,7 @@ def pipeline(rom: Path) -> Any:
 
 def theirs(pipeline: Any, scheduler: str, guidance_scale: float, output_type: str, **asked: Any) -> Any:
     rom = Path(pipeline.name_or_path)
-    pipeline.scheduler = ORACLES[scheduler](read_json(rom / "scheduler" / "scheduler_config.json"))
+    pipeline.scheduler = make_oracle(scheduler, read_json(rom / "scheduler" / "scheduler_config.json"))
     arguments = {"prompt": "the cat", "negative_prompt": "a dog", "height": IMAGE_SIZE, "width": IMAGE_SIZE} | asked
     return pipeline(
         guidance_scale=guidance_scale,

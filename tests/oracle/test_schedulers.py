@@ -14,7 +14,7 @@ from app.errors import InvalidRequest
 from tests.support.oracles import ORACLES
 from tests.support.paths import OraclePath, OurPath, assert_same_path, model
 
-TAKES_KARRAS_SIGMAS = ("euler", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
+TAKES_KARRAS_SIGMAS = ("euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
 BETAS: dict[str, dict[str, Any]] = {
     "scaled_linear": {"beta_start": 0.00085, "beta_end": 0.012},  # Stable Diffusion
     "linear": {"beta_start": 0.0001, "beta_end": 0.02},
@@ -112,7 +112,7 @@ UNSUPPORTED: dict[str, Callable[[Case], bool]] = {
 def grid() -> Iterator[Case]:
     """Every combination that differs: the offset moves only leading steps, the last alpha only DDIM.
 
-    What a class leaves aside is tried at 7 steps: Karras sigmas, or all spacing where it has its own.
+    What a class leaves aside is tried at 7 steps: Karras sigmas, rescaled betas, or all spacing where it has its own.
     """
     everything = itertools.product(
         ORACLES,
@@ -131,6 +131,7 @@ def grid() -> Iterator[Case]:
             or (case.steps_offset and case.timestep_spacing != "leading")
             or (not case.set_alpha_to_one and case.scheduler != "ddim")
             or (case.scheduler == "lcm" and case.num_inference_steps != 7 and case.spacing_is_told)
+            or (case.scheduler == "heun" and case.num_inference_steps != 7 and case.rescale_betas_zero_snr)
         )
         if not ignored:
             yield case

@@ -28,7 +28,7 @@ from tests.oracle.test_pipeline import (
     assert_same_latents,
 )
 from tests.support.bench import alone, latents_of
-from tests.support.oracles import ORACLES
+from tests.support.oracles import ORACLES, make_oracle
 from tests.support.tiny_rom import IMAGE_SIZE, STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
 
 ROMS = {
@@ -56,7 +56,7 @@ class Pair:
             loaded.set_progress_bar_config(disable=True)
             self.pipelines[task] = loaded
         pipeline = self.pipelines[task]
-        pipeline.scheduler = ORACLES[scheduler](read_json(self.directory / "scheduler" / "scheduler_config.json"))
+        pipeline.scheduler = make_oracle(scheduler, read_json(self.directory / "scheduler" / "scheduler_config.json"))
         return pipeline
 
 

@@ -37,9 +37,15 @@ def test_scheduler_of_the_roms_files_is_its_default(tmp_path: Path, scheduler_cl
     assert (info.default_scheduler, info.unoffered_scheduler) == (scheduler, None)
 
 
-def test_scheduler_that_is_not_offered_has_a_stand_in_that_says_so(tmp_path: Path) -> None:
+def test_class_that_no_table_has_is_the_roms_default_too(tmp_path: Path) -> None:
     info = load_backend(load_with_scheduler(tmp_path, "PNDMScheduler"), LoadOptions("cpu", "float32")).info
-    assert (info.default_scheduler, info.unoffered_scheduler) == ("dpmpp_2m", "PNDMScheduler")
+    assert (info.default_scheduler, info.unoffered_scheduler) == ("PNDMScheduler", None)
+
+
+def test_scheduler_that_does_not_work_has_a_stand_in_that_says_so(tmp_path: Path) -> None:
+    info = load_backend(load_with_scheduler(tmp_path, "DPMSolverSDEScheduler"), LoadOptions("cpu", "float32")).info
+    assert info.default_scheduler == "dpmpp_2m"
+    assert info.unoffered_scheduler is not None and "DPMSolverSDEScheduler" in info.unoffered_scheduler
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(tiny_rom: Path, tmp_path: Path) -> None:

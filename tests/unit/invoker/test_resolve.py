@@ -157,6 +157,18 @@ def test_stand_in_for_the_roms_own_scheduler_is_told() -> None:
     assert "PNDMScheduler" in notice.detail
 
 
+def test_class_of_the_roms_own_files_can_be_asked_for_and_is_told() -> None:
+    model = replace(MODEL, scheduler="PNDMScheduler")
+    for asked in ({}, {"scheduler": "PNDMScheduler"}):
+        params, (notice,) = resolved(model, **asked)
+        assert (params.scheduler, notice.code, notice.param) == ("PNDMScheduler", "scheduler_adapter", "scheduler")
+        assert "PNDMScheduler" in notice.detail
+    assert resolved(model, scheduler="ddim")[1] == []
+    assert "PNDMScheduler" in refused(scheduler="PNDMScheduler").message  # of a ROM whose files do not name it
+    with pytest.raises(InvalidRequest, match="unipc, lcm, PNDMScheduler"):
+        resolved(model, scheduler="LMSDiscreteScheduler")
+
+
 @pytest.mark.parametrize("asked", [{"scheduler": "ddim"}, {"preset": "fast"}])
 def test_scheduler_that_somebody_chose_is_no_stand_in(asked: dict[str, Any]) -> None:
     assert resolved(replace(MODEL, unoffered_scheduler="PNDMScheduler"), **asked)[1] == []
