@@ -20,6 +20,7 @@ from app.logs import log_event
 from app.metrics import Metrics
 from app.model_cache import ModelCache
 from app.roms.catalog import Catalog, Rom, read_catalog, verify_digests
+from app.roms.memory import MemoryNeed, predict_need
 from app.roms.store import open_store
 from app.settings import PLATFORM_MODEL_DIR, Settings
 
@@ -49,7 +50,8 @@ def running(settings: Settings) -> Iterator[Service]:
         set_up = partial(_set_up, settings, catalog, cache, engine, health, metrics)
         threading.Thread(target=set_up, name="set-up", daemon=True).start()
         stack.callback(invoker.drain, _DRAIN_TIMEOUT_S)
-        yield Service(invoker, health, metrics, Jobs(invoker.invoke, workers), options)
+        jobs = Jobs(invoker.invoke, workers)
+        yield Service(invoker, health, metrics, jobs, options, partial(_memory_of, settings, engine))
 
 
 def _set_up(
@@ -184,3 +186,12 @@ def _size_of(settings: Settings, rom: Rom) -> int:
     from app.backends.devices import pick_device, pick_dtype
 
     return rom.num_parameters * pick_dtype(settings.dtype, pick_device(settings.device)).itemsize
+
+
+def _memory_of(settings: Settings, engine: Future[Engine], rom: Rom) -> MemoryNeed | None:
+    """What it will take, once torch is there to say in which precision."""
+    if not engine.done():
+        return None
+    from app.backends.devices import pick_device, pick_dtype
+
+    return predict_need(rom, pick_dtype(settings.dtype, pick_device(settings.device)).itemsize)

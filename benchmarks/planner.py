@@ -93,9 +93,11 @@ class SimulatedBackend(FakeBackend):
         self._clock.now += _FORWARD_S + _ROW_S * len(latents)
         return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
         self._clock.now += _DECODE_S * len(latents)
-        return super().decode(latents, decoder=decoder, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast, tiled=tiled)
 
 
 def main() -> None:

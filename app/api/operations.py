@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,6 +16,7 @@ from app.core import Health
 from app.invoker.resolve import offered_schedulers
 from app.invoker.service import Service
 from app.roms.catalog import Rom
+from app.roms.memory import MemoryNeed
 from app.wire.native import InvocationRequest
 
 router = APIRouter()
@@ -54,7 +56,7 @@ async def info(request: Request) -> dict[str, Any]:
             "max_queue_size": limits.max_queue_size,
             "request_timeout_s": limits.request_timeout_s,
         },
-        "roms": [_describe(rom, rom.id in resident) for rom in service.invoker.catalog],
+        "roms": [_describe(rom, rom.id in resident, service.memory_of(rom)) for rom in service.invoker.catalog],
         "quarantined": dict(service.invoker.catalog.quarantined),
     }
 
@@ -74,7 +76,7 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _describe(rom: Rom, resident: bool) -> dict[str, Any]:
+def _describe(rom: Rom, resident: bool, memory: MemoryNeed | None) -> dict[str, Any]:
     manifest = rom.manifest
     return {
         "id": manifest.id,
@@ -85,6 +87,7 @@ def _describe(rom: Rom, resident: bool) -> dict[str, Any]:
         "domain": manifest.domain.model_dump(),
         "resident": resident,
         "parameters": rom.num_parameters,
+        "memory": asdict(memory) if memory else None,
         "presets": {name: preset.model_dump() for name, preset in manifest.presets.items()},
         "limits": manifest.limits.model_dump(),
         "accepts": _schema_for(rom),

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from app.backends.base import EncodedImage
 
 AUTOENCODERS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+_TILE = 256  # pixels a side, of a picture that is decoded in parts
 _Made = TypeVar("_Made")
 
 
@@ -27,15 +28,18 @@ class Autoencoder:
         if config.get("latents_mean") is not None and config.get("latents_std") is not None:
             self._shift = torch.tensor(config.latents_mean, device=device).view(-1, 1, 1)
             self._factor = self._factor / torch.tensor(config.latents_std, device=device).view(-1, 1, 1)
+        model.tile_sample_min_size = _TILE  # diffusers' own is as large as the pictures that the model was made for
+        model.tile_latent_min_size = _TILE // self.scale_factor
         self._overflows = upcasts_half and model.dtype == torch.float16
 
     def encode(self, image: torch.Tensor) -> EncodedImage:
         """RGB in -1..1, float32 [3, H, W], to latents as the denoiser reads them."""
         return self._in_float32(self._encode, image) if self._overflows else self._encode(image)
 
-    def decode(self, latents: torch.Tensor, *, upcast: bool = False) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor, *, upcast: bool = False, tiled: bool = False) -> torch.Tensor:
         """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W]; `upcast` computes in float32."""
         own = latents / self._factor + self._shift
+        self.model.use_tiling = tiled
         return self._in_float32(self._decode, own) if upcast or self._overflows else self._decode(own)
 
     def _encode(self, image: torch.Tensor) -> EncodedImage:

@@ -14,6 +14,7 @@ import torch
 from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import NoiseLevel, StepTable
+from app.roms.memory import MemoryModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ class BackendInfo:
     noise_schedule: NoiseSchedule
     device: torch.device
     nbytes: int  # of the weights in memory
-    cell_bytes: int  # prior: memory of a forward, for each row and latent cell
+    memory: MemoryModel
     cell_step_prior_s: float  # prior: time of a forward, for each row and latent cell
     decoders: tuple[Decoder, ...] = ("full",)
     scheduler_adapter: SchedulerAdapter | None = None  # None: tables are all there is
@@ -129,8 +130,13 @@ class Backend(Protocol):
     ) -> torch.Tensor:
         """The denoiser's raw output, float32 [B, latent_channels, h, w]."""
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
-        """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W]; `upcast` computes in float32."""
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
+        """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W].
+
+        `upcast` computes in float32; `tiled` a part of the picture at a time, in less memory and not quite the same.
+        """
 
     def unload(self) -> None:
         """Let go of the weights; the object is of no use afterwards."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
+from app.roms.memory import MemoryModel
 
 _LENGTH, _WIDTH = 8, 16
 _MAX_WORDS = 64  # of a chunk
@@ -31,7 +32,7 @@ class FakeBackend:
             noise_schedule=NoiseSchedule(prediction_type="sample"),
             device=torch.device("cpu"),
             nbytes=1024,
-            cell_bytes=1024,
+            memory=MemoryModel(row_cell_bytes=1024),
             cell_step_prior_s=0.0,
             decoders=("full", "tiny"),
         )
@@ -56,7 +57,9 @@ class FakeBackend:
         # sine, here and in decode: guidance makes latents large, and where others saturate it still tells seeds apart
         return colour + 0.2 * nearness * torch.sin(latents)
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
         size, colours = self.info.vae_scale_factor, torch.sin(latents[:, :3])
         if decoder == "tiny":
             colours = (colours * _TINY_LEVELS).round() / _TINY_LEVELS

@@ -18,8 +18,8 @@ from app.backends.text import TextEncoder
 from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
+from app.roms.memory import MemoryModel
 
-_ACTIVATIONS = 48  # tensors as large as the first block's output that a forward holds at its peak, about
 _FLOPS_PER_WEIGHT = 0.5  # and latent cell: most weights of a U-Net see a quarter of the cells or fewer
 
 
@@ -31,6 +31,7 @@ class Parts:
     denoiser: Denoiser
     autoencoders: Mapping[Decoder, Autoencoder]  # "full" also encodes
     scheduler: dict[str, Any]  # its scheduler_config.json
+    memory: MemoryModel
     reads_size: bool = False  # the denoiser is told the picture's size, and the prompt as a whole
     zeros_for_none: bool = False  # no prompt is all zeros; otherwise it is the empty one
 
@@ -56,7 +57,7 @@ class LatentDiffusionBackend:
             noise_schedule=NoiseSchedule.from_config(parts.scheduler),
             device=unet.device,
             nbytes=sum(tensor.nbytes for part in wrapped for tensor in part.model.parameters()),
-            cell_bytes=unet.config.block_out_channels[0] * _ACTIVATIONS * unet.dtype.itemsize,
+            memory=parts.memory,
             cell_step_prior_s=_FLOPS_PER_WEIGHT * unet.num_parameters() / flops_per_s(unet.device, unet.dtype),
             scheduler_adapter=adapter,
             decoders=tuple(parts.autoencoders),
@@ -83,8 +84,10 @@ class LatentDiffusionBackend:
         return self._loaded.denoiser.predict(latents, timestep, prompts, self._added(latents, prompts))
 
     @torch.inference_mode()
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
-        return self._loaded.autoencoders[decoder].decode(latents, upcast=upcast)
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
+        return self._loaded.autoencoders[decoder].decode(latents, upcast=upcast, tiled=tiled)
 
     def unload(self) -> None:
         self._parts = None

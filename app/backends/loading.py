@@ -16,6 +16,7 @@ from app.core import Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import TINY_DECODER, read_json
+from app.roms.memory import MemoryModel, read_memory_model
 
 _FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
@@ -57,6 +58,9 @@ class Loading:
         if (self._directory / TINY_DECODER).is_dir():
             found["tiny"] = Autoencoder(self.model(AUTOENCODERS["AutoencoderTiny"], TINY_DECODER))
         return found
+
+    def memory(self) -> MemoryModel:
+        return read_memory_model(self._directory, self._dtype.itemsize)
 
     def scheduler(self) -> dict[str, Any]:
         return read_json(self._directory / "scheduler" / "scheduler_config.json")

@@ -18,5 +18,11 @@ def load_stable_diffusion(rom: Rom, options: LoadOptions) -> LatentDiffusionBack
         tokenizer = loading.tokenizer(CLIPTokenizer, "tokenizer")
         encoder = TextEncoder(tokenizer, loading.model(CLIPTextModel, "text_encoder"))
         return LatentDiffusionBackend(
-            Parts((encoder,), loading.denoiser(UNet2DConditionModel), loading.autoencoders(), loading.scheduler())
+            Parts(
+                (encoder,),
+                loading.denoiser(UNet2DConditionModel),
+                loading.autoencoders(),
+                loading.scheduler(),
+                loading.memory(),
+            )
         )

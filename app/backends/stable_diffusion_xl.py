@@ -35,6 +35,7 @@ def load_stable_diffusion_xl(rom: Rom, options: LoadOptions) -> LatentDiffusionB
                 denoiser,
                 loading.autoencoders(upcasts_half=True),
                 loading.scheduler(),
+                loading.memory(),
                 reads_size=True,
                 zeros_for_none=bool(loading.index.get("force_zeros_for_empty_prompt", True)),
             )

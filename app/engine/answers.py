@@ -10,6 +10,7 @@ import torch
 from app.backends.failures import Failure, classify
 from app.core import FinishReason
 from app.engine.pictures import PreviewMap, decode_images
+from app.engine.room import Room
 from app.engine.state import EngineResult, RequestState
 from app.errors import BackendError, Cancelled, CartridgeError, DeadlineExceeded, OutOfRomMemory
 from app.imaging import Pixels
@@ -19,9 +20,10 @@ _PREVIEW_MAPS_KEPT = 32
 
 
 class Answers:
-    def __init__(self, clock: Callable[[], float], report_lost: Callable[[str], None]) -> None:
+    def __init__(self, clock: Callable[[], float], report_lost: Callable[[str], None], room: Room) -> None:
         self._clock = clock
         self._report_lost = report_lost
+        self._room = room
         self._preview_maps: OrderedDict[str, PreviewMap] = OrderedDict()  # by ROM
 
     def finish(self, state: RequestState, reason: FinishReason = "completed") -> None:
@@ -30,7 +32,7 @@ class Answers:
         rows = [row.latents if row.is_done else row.estimate for row in state.rows]
         try:
             with torch.inference_mode():
-                images, notices = decode_images(state.backend, torch.stack(rows), state.params.decoder)
+                images, notices = decode_images(state.backend, torch.stack(rows), state.params.decoder, self._room)
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
             self.fail(state, error)
             return

@@ -143,6 +143,6 @@ class Costs:
         return max(known, default=info.cell_step_prior_s) * cells
 
     def _max_rows(self, info: BackendInfo, latent_shape: tuple[int, ...]) -> int:
-        row_bytes = info.cell_bytes * math.prod(latent_shape[1:])
-        fitting = int(self._free_bytes(info.device) * _SPARE_MEMORY) // max(1, row_bytes)
-        return max(1, min(self._max_batch_size, fitting))
+        spare = int(self._free_bytes(info.device) * _SPARE_MEMORY) - info.memory.of_forward(0, 0)
+        row_bytes = info.memory.row_cell_bytes * math.prod(latent_shape[1:])
+        return max(1, min(self._max_batch_size, spare // max(1, row_bytes)))

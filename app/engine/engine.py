@@ -22,6 +22,7 @@ from app.engine.care import DeviceCare, StepObserver
 from app.engine.costs import Costs
 from app.engine.embeddings import PromptEncoder
 from app.engine.planner import Planner, Smaller
+from app.engine.room import Room
 from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_path, lay_out_rows
 from app.errors import NotReady
 from app.imaging import Source
@@ -45,7 +46,8 @@ class Engine:
         self._batcher = Batcher(_MAX_WAIT_TICKS)
         self._encoder = PromptEncoder()
         self._care = care or DeviceCare()
-        self._answers = Answers(clock, self._care.report_lost)
+        self._room = Room(self._care.free_memory)
+        self._answers = Answers(clock, self._care.report_lost, self._room)
         self._observer = observer
         self._clock = clock
         self._arrivals: deque[RequestState] = deque()
@@ -187,6 +189,7 @@ class Engine:
             self._progress_at = self._clock()
 
     def _prepare(self, state: RequestState) -> None:
+        self._room.require(state)
         started, known = self._clock(), self._encoder.encoded
         encode_prompts(state, self._encoder)
         prompts_s, encoded = self._clock() - started, self._encoder.encoded - known

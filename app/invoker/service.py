@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker
 from app.invoker.jobs import Jobs
 from app.metrics import Metrics
+from app.roms.catalog import Rom
+from app.roms.memory import MemoryNeed
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,4 @@ class Service:
     metrics: Metrics
     jobs: Jobs
     options: ServiceOptions
+    memory_of: Callable[[Rom], MemoryNeed | None]  # None where nothing is foretold, or not yet

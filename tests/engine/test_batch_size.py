@@ -9,6 +9,7 @@ import torch
 
 from app.backends.devices import free_bytes
 from app.backends.fake import FakeBackend
+from app.roms.memory import MemoryModel
 from tests.support.backends import SMALL_CELLS, TimedBackend, WatchedBackend
 from tests.support.bench import ALL_DAY, Bench
 from tests.support.clock import FakeClock
@@ -82,7 +83,7 @@ def test_step_outside_the_guidance_interval_takes_one_row() -> None:
 def test_forward_has_no_more_rows_than_memory_holds() -> None:
     bench, backend = Bench(max_batch_size=8), FakeBackend()
     spare = free_bytes(torch.device("cpu")) * 8 // 10
-    backend.info = replace(backend.info, cell_bytes=spare * 2 // 7 // SMALL_CELLS)  # three rows and a half
+    backend.info = replace(backend.info, memory=MemoryModel(spare * 2 // 7 // SMALL_CELLS))  # three rows and a half
     bench.submit(backend, seeds=seeds(6))
     bench.run()
     assert bench.log.rows == [3] * 8
@@ -91,7 +92,7 @@ def test_forward_has_no_more_rows_than_memory_holds() -> None:
 def test_larger_images_are_fewer_to_a_forward() -> None:
     bench, backend = Bench(max_batch_size=8), FakeBackend()
     spare = free_bytes(torch.device("cpu")) * 8 // 10
-    backend.info = replace(backend.info, cell_bytes=spare // 10 // SMALL_CELLS)  # ten small rows
+    backend.info = replace(backend.info, memory=MemoryModel(spare // 10 // SMALL_CELLS))  # ten small rows
     bench.submit(backend, width=32, height=32, seeds=seeds(4))
     bench.run()
     assert bench.log.rows == [2] * 8

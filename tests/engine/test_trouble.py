@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from app.backends.fake import FakeBackend
 from app.engine.care import DeviceCare
 from app.errors import BackendError, OutOfRomMemory
+from app.roms.memory import MemoryModel
 from tests.support.backends import BlankBackend, CrampedBackend, FaultyBackend, WatchedBackend
 from tests.support.bench import Bench, alone, image_of
 
@@ -107,3 +109,25 @@ def test_engine_stands_still_only_while_it_has_work() -> None:
     bench.run()
     bench.clock.advance(500)
     assert bench.engine.stalled_s() == 0
+
+
+def test_image_that_would_not_fit_is_told_so_before_anything_is_tried() -> None:
+    bench, backend = Bench(), WatchedBackend(FakeBackend())
+    backend.info = replace(backend.info, memory=MemoryModel(row_cell_bytes=2**60))
+    large, other = bench.submit(backend, rom_id="large"), bench.submit(FakeBackend())
+    bench.run()
+    with pytest.raises(OutOfRomMemory, match=r"'large'.* 16x16 takes \d+ MiB .* \d+ are free"):
+        large.future.result(0)
+    assert backend.forwards == []
+    assert image_of(other) == image_of(alone(FakeBackend()))
+
+
+@pytest.mark.parametrize("foreseen", [True, False])
+def test_picture_that_cannot_be_decoded_whole_is_decoded_in_parts_and_told_so(foreseen: bool) -> None:
+    backend = CrampedBackend(images=100 if foreseen else 0)
+    if foreseen:
+        backend.info = replace(backend.info, memory=MemoryModel(1, pixel_bytes={"full": 2**60}))
+    state = alone(backend, seeds=(1, 2))
+    assert image_of(state) == image_of(alone(FakeBackend(), seeds=(1, 2)))
+    assert [notice.code for notice in state.future.result(0).notices] == ["tiled"]
+    assert backend.tiled == 2

@@ -85,6 +85,10 @@ def test_info_tells_version_limits_and_roms(service: Serving) -> None:
     assert roms["fake"]["presets"]["default"]["num_inference_steps"] == 4
     assert roms["tiny"]["parameters"] > 1000
     assert all(rom["resident"] for rom in roms.values())
+    assert roms["fake"]["memory"] is None
+    memory = roms["tiny"]["memory"]
+    assert memory["weights_bytes"] in (2 * roms["tiny"]["parameters"], 4 * roms["tiny"]["parameters"])
+    assert memory["largest_image_bytes"] > 0
 
 
 def test_the_schema_of_a_rom_has_its_limits_and_every_field_that_it_takes(service: Serving) -> None:

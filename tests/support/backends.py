@@ -49,8 +49,10 @@ class WatchedBackend:
         self.forwards.append(Forward(latents.clone(), timestep.clone(), tuple(prompts)))
         return self._inner.predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
-        return self._inner.decode(latents, decoder=decoder, upcast=upcast)
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
+        return self._inner.decode(latents, decoder=decoder, upcast=upcast, tiled=tiled)
 
     def unload(self) -> None:
         self._inner.unload()
@@ -77,7 +79,9 @@ class TroubledBackend(FakeBackend):
 class UndecodableBackend(FakeBackend):
     """Denoises, and then makes no picture of it."""
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
         raise RuntimeError("the autoencoder gave up")
 
 
@@ -98,9 +102,11 @@ class FaultyBackend(FakeBackend):
         _meet(self.forward_faults)
         return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
         _meet(self.decode_faults)
-        return super().decode(latents, decoder=decoder, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast, tiled=tiled)
 
 
 def _meet(faults: list[Exception]) -> None:
@@ -109,22 +115,26 @@ def _meet(faults: list[Exception]) -> None:
 
 
 class CrampedBackend(FakeBackend):
-    """Has memory for `rows` of a forward, and for `images` of a decoding."""
+    """Has memory for `rows` of a forward, and for `images` of a decoding that is not tiled."""
 
     def __init__(self, rows: int = 100, images: int = 100) -> None:
         super().__init__()
         self.rows = rows
         self.images = images
+        self.tiled = 0  # decodings in parts
 
     def predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[Conditioning]) -> torch.Tensor:
         if len(latents) > self.rows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
-        if len(latents) > self.images:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
+        self.tiled += tiled
+        if len(latents) > self.images and not tiled:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-        return super().decode(latents, decoder=decoder, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast, tiled=tiled)
 
 
 class BlankBackend(FakeBackend):
@@ -137,7 +147,9 @@ class BlankBackend(FakeBackend):
         self._sound_images = sound_images  # of a decoding, the first ones
         self.upcasts: list[int] = []  # images of each
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
         pixels = super().decode(latents)
         if upcast:
             self.upcasts.append(len(latents))
@@ -193,6 +205,8 @@ class TimedBackend(FakeBackend):
         self._clock.advance(self._step_s(len(latents)))
         return super().predict(latents, timestep, prompts)
 
-    def decode(self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False) -> torch.Tensor:
+    def decode(
+        self, latents: torch.Tensor, *, decoder: Decoder = "full", upcast: bool = False, tiled: bool = False
+    ) -> torch.Tensor:
         self._clock.advance(self._decode_s * len(latents))
-        return super().decode(latents, decoder=decoder, upcast=upcast)
+        return super().decode(latents, decoder=decoder, upcast=upcast, tiled=tiled)
