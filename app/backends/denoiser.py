@@ -24,7 +24,7 @@ class Denoiser:
         self._memory_format = memory_format(optimizations)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
-        if "fused_qkv" in optimizations:
+        if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
 

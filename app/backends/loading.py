@@ -16,6 +16,7 @@ from app.core import Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import TINY_DECODER, read_json
+from app.roms.weights import find_weights
 
 _FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
@@ -44,7 +45,10 @@ class Loading:
 
     def model(self, cls: Any, name: str) -> Any:
         folder = self._directory / name
-        model = cls.from_pretrained(folder, dtype=self._dtype, use_safetensors=True, local_files_only=True)
+        variant = find_weights(folder).variant
+        model = cls.from_pretrained(
+            folder, dtype=self._dtype, variant=variant, use_safetensors=True, local_files_only=True
+        )
         return model.to(self._device, memory_format=self._memory_format).eval().requires_grad_(False)
 
     def denoiser(self, cls: Any) -> Denoiser:

@@ -1,0 +1,134 @@
+"""One tiny ROM on both sides: behind our engine, and in diffusers' own pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from app.backends.options import LoadOptions
+from app.backends.registry import load_backend
+from app.engine.state import RequestState
+from app.imaging import Source
+from app.roms.catalog import read_rom
+from app.roms.manifest import read_json
+from tests.support.bench import alone, latents_of
+from tests.support.oracles import ORACLES
+from tests.support.tiny_models import IMAGE_SIZE
+from tests.support.tiny_rom import STABLE_DIFFUSION_SCHEDULE, V_PREDICTION, TinyRom, build_tiny_rom
+
+TOLERANCE = 1e-4  # of the largest latent
+PIXEL_TOLERANCE = 1  # a level of 255, where rounding falls on the other side
+STEPS = 6
+SEED = 20
+SAMPLE = STABLE_DIFFUSION_SCHEDULE | {"prediction_type": "sample"}
+ROMS = {
+    "sd": TinyRom(),
+    "bk-sdm": TinyRom("bk-sdm", seed=1),
+    "sdxl": TinyRom("sdxl", seed=2),
+    "ssd-1b": TinyRom("ssd-1b", seed=3),
+    "sd v_prediction": TinyRom("sd", "AutoencoderTiny", scheduler_config=V_PREDICTION, seed=4),
+    "sdxl v_prediction": TinyRom("sdxl", "AutoencoderTiny", scheduler_config=V_PREDICTION, seed=5),
+    "sd sample": TinyRom("sd", scheduler_config=SAMPLE, seed=6),
+    "sdxl sample": TinyRom("sdxl", scheduler_config=SAMPLE, seed=7),
+    "sdxl without zeros": TinyRom("sdxl", force_zeros_for_empty_prompt=False, seed=8),
+    "sdxl with latents_mean": TinyRom(
+        "sdxl",
+        autoencoder_config={"latents_mean": [-1.6, 0.4, 2.0, -0.7], "latents_std": [8.4, 5.0, 6.1, 0.7]},
+        seed=9,
+    ),
+    "sd with a tiny decoder": TinyRom("sd", with_tiny_decoder=True, seed=10),
+    "sdxl with a tiny decoder": TinyRom("sdxl", with_tiny_decoder=True, seed=11),
+}
+ROMS |= {f"{name} inpainting": replace(ROMS[name], unet_channels=9) for name in ("sd", "bk-sdm", "sdxl", "ssd-1b")}
+_SUFFIX_OF_TASK = {"text-to-image": "", "image-to-image": "Img2Img", "inpainting": "Inpaint"}
+_DEFAULTS: dict[str, Any] = {
+    "task": "text-to-image",
+    "prompt": "the cat",
+    "negative_prompt": "a dog",
+    "guidance_scale": 5.0,
+    "scheduler": "ddim",
+    "strength": 1.0,
+    "width": IMAGE_SIZE,
+    "height": IMAGE_SIZE,
+}
+
+
+class Pair:
+    """What is asked of one side may be asked of the other, in the words of ResolvedParams."""
+
+    def __init__(self, directory: Path) -> None:
+        self.backend = load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
+        self.directory = directory
+        self._pipelines: dict[str, Any] = {}
+
+    def ours(self, **asked: Any) -> RequestState:
+        return alone(self.backend, num_inference_steps=STEPS, **{"seeds": (SEED,)} | _DEFAULTS | asked)
+
+    def theirs(self, output_type: str, **asked: Any) -> Any:
+        arguments = _DEFAULTS | asked
+        task, scheduler, source = (arguments.pop(name, None) for name in ("task", "scheduler", "source"))
+        if task == "text-to-image":
+            del arguments["strength"]
+        else:
+            arguments |= _images(source, arguments["width"], arguments["height"])
+        if task == "image-to-image":
+            del arguments["width"], arguments["height"]
+        return self.pipeline(task, scheduler)(
+            num_inference_steps=STEPS,
+            generator=torch.Generator("cpu").manual_seed(SEED),
+            output_type=output_type,
+            **arguments,
+        ).images
+
+    def pipeline(self, task: str, scheduler: str) -> Any:
+        if task not in self._pipelines:
+            name = read_json(self.directory / "model_index.json")["_class_name"]
+            cls = getattr(diffusers, name.replace("Pipeline", f"{_SUFFIX_OF_TASK[task]}Pipeline"))
+            self._pipelines[task] = cls.from_pretrained(self.directory, local_files_only=True)
+            self._pipelines[task].set_progress_bar_config(disable=True)
+        pipeline = self._pipelines[task]
+        pipeline.scheduler = ORACLES[scheduler](read_json(self.directory / "scheduler" / "scheduler_config.json"))
+        return pipeline
+
+    def assert_same_latents(self, **asked: Any) -> None:
+        assert_near(latents_of(self.ours(**asked)), self.theirs("latent", **asked))
+
+    def assert_same_pixels(self, **asked: Any) -> None:
+        assert_pixels(self.ours(**asked), self.theirs("pil", **asked)[0])
+
+
+class Pairs:
+    """Each made when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made: dict[str, Pair] = {}
+
+    def __getitem__(self, name: str) -> Pair:
+        if name not in self._made:
+            self._made[name] = Pair(build_tiny_rom(self._root / name, ROMS[name]))
+        return self._made[name]
+
+
+def assert_near(mine: torch.Tensor, oracle: torch.Tensor) -> None:
+    error, scale = float((mine - oracle).abs().max()), float(oracle.abs().max())
+    assert error <= TOLERANCE * scale, f"error {error:.2e}, scale {scale:.2e}"
+
+
+def assert_pixels(state: RequestState, picture: Any) -> None:
+    mine, oracle = state.future.result(0).images[0].astype(int), np.asarray(picture).astype(int)
+    assert oracle.std() > 1, "a picture of one colour proves nothing"
+    assert np.abs(mine - oracle).max() <= PIXEL_TOLERANCE
+
+
+def _images(source: Source, width: int, height: int) -> dict[str, Any]:
+    images = {"image": Image.fromarray(source.image).resize((width, height), Image.Resampling.LANCZOS)}
+    if source.mask is not None:
+        images["mask_image"] = Image.fromarray(source.mask).resize((width, height), Image.Resampling.LANCZOS)
+    return images
