@@ -29,7 +29,7 @@ def make_source(task: str, side: int = IMAGE_SIZE) -> Source:
     return Source(image, mask if task == "inpainting" else None)
 
 
-@pytest.mark.parametrize("strength", [0.5, 0.8, 1.0])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
 @pytest.mark.parametrize("scheduler", ORACLES)
 @pytest.mark.parametrize(("rom", "task"), CASES)
 def test_latents_are_those_of_the_pipeline(
@@ -54,7 +54,7 @@ def test_pixels_are_those_of_the_pipeline(pairs: Pairs, rom: str, task: str, gui
     pairs[rom].assert_same_pixels(task=task, source=source, strength=0.7, guidance_scale=guidance_scale)
 
 
-@pytest.mark.parametrize(("width", "height"), [(16, 16), (24, 12)])
+@pytest.mark.parametrize(("width", "height"), [(16, 16), (24, 8)])
 @pytest.mark.parametrize(("rom", "task"), CASES)
 def test_images_of_another_size_are_resized_as_the_pipeline_does(
     pairs: Pairs, rom: str, task: str, width: int, height: int

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from diffusers import __version__
 
 from tests.support.tiny_models import (
     Architecture,
@@ -88,7 +89,8 @@ def _make_models(options: TinyRom, tokenizers: dict[str, Any]) -> dict[str, Any]
 
 
 def _index(options: TinyRom) -> dict[str, Any]:
-    parts = {
+    parts: dict[str, Any] = {
+        "_diffusers_version": __version__,
         "feature_extractor": _NOT_THERE,
         "image_encoder": _NOT_THERE,
         "scheduler": ["diffusers", options.scheduler_class],
