@@ -70,7 +70,7 @@ def install(unet: Any, *, is_tiled: bool) -> list[Any]:
     Nothing is replaced, and nothing returned, where a block has an attention of another kind, or does not get the
     prompt as it is given.
     """
-    if unet.config.dual_cross_attention or unet.encoder_hid_proj is not None:
+    if unet.encoder_hid_proj is not None:
         return []
     found = [(name, module) for name, module in unet.named_modules() if hasattr(module, "set_processor")]
     attentions = [(name, module) for name, module in found if name.rsplit(".", 1)[-1] in ("attn1", "attn2")]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.pairs import Pairs
+from tests.support.tiny_roms import TinyRoms
 
 
 @pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
-    return Pairs(tmp_path_factory.mktemp("pairs"))
+def pairs(tiny_roms: TinyRoms) -> Pairs:
+    return Pairs(tiny_roms)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +19,12 @@ from app.roms.manifest import read_json
 from tests.support.bench import alone, latents_of
 from tests.support.oracles import ORACLES
 from tests.support.tiny_models import IMAGE_SIZE
-from tests.support.tiny_rom import STABLE_DIFFUSION_SCHEDULE, V_PREDICTION, TinyRom, build_tiny_rom
+from tests.support.tiny_roms import TinyRoms
 
 TOLERANCE = 1e-4  # of the largest latent
 PIXEL_TOLERANCE = 1  # a level of 255, where rounding falls on the other side
 STEPS = 6
 SEED = 20
-SAMPLE = STABLE_DIFFUSION_SCHEDULE | {"prediction_type": "sample"}
-ROMS = {
-    "sd": TinyRom(),
-    "bk-sdm": TinyRom("bk-sdm", seed=1),
-    "sdxl": TinyRom("sdxl", seed=2),
-    "ssd-1b": TinyRom("ssd-1b", seed=3),
-    "sd v_prediction": TinyRom("sd", "AutoencoderTiny", scheduler_config=V_PREDICTION, seed=4),
-    "sdxl v_prediction": TinyRom("sdxl", "AutoencoderTiny", scheduler_config=V_PREDICTION, seed=5),
-    "sd sample": TinyRom("sd", scheduler_config=SAMPLE, seed=6),
-    "sdxl sample": TinyRom("sdxl", scheduler_config=SAMPLE, seed=7),
-    "sdxl without zeros": TinyRom("sdxl", force_zeros_for_empty_prompt=False, seed=8),
-    "sdxl with latents_mean": TinyRom(
-        "sdxl",
-        autoencoder_config={"latents_mean": [-1.6, 0.4, 2.0, -0.7], "latents_std": [8.4, 5.0, 6.1, 0.7]},
-        seed=9,
-    ),
-    "sd with a tiny decoder": TinyRom("sd", with_tiny_decoder=True, seed=10),
-    "sdxl with a tiny decoder": TinyRom("sdxl", with_tiny_decoder=True, seed=11),
-}
-ROMS |= {f"{name} inpainting": replace(ROMS[name], unet_channels=9) for name in ("sd", "bk-sdm", "sdxl", "ssd-1b")}
 _SUFFIX_OF_TASK = {"text-to-image": "", "image-to-image": "Img2Img", "inpainting": "Inpaint"}
 _DEFAULTS: dict[str, Any] = {
     "task": "text-to-image",
@@ -104,16 +83,16 @@ class Pair:
 
 
 class Pairs:
-    """Each made when it is first asked for."""
+    """Each loaded when it is first asked for."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._made: dict[str, Pair] = {}
+    def __init__(self, roms: TinyRoms) -> None:
+        self._roms = roms
+        self._loaded: dict[str, Pair] = {}
 
     def __getitem__(self, name: str) -> Pair:
-        if name not in self._made:
-            self._made[name] = Pair(build_tiny_rom(self._root / name, ROMS[name]))
-        return self._made[name]
+        if name not in self._loaded:
+            self._loaded[name] = Pair(self._roms[name])
+        return self._loaded[name]
 
 
 def assert_near(mine: torch.Tensor, oracle: torch.Tensor) -> None:

@@ -28,11 +28,6 @@ STABLE_DIFFUSION_SCHEDULE: dict[str, Any] = {
     "set_alpha_to_one": False,
     "steps_offset": 1,
 }
-V_PREDICTION: dict[str, Any] = STABLE_DIFFUSION_SCHEDULE | {
-    "prediction_type": "v_prediction",
-    "timestep_spacing": "trailing",
-    "rescale_betas_zero_snr": True,
-}
 _XL_AUTOENCODER = {"scaling_factor": 0.13025}
 _NOT_THERE = [None, None]
 
