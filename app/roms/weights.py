@@ -55,9 +55,10 @@ def _whole(folder: Path, matches: list[re.Match[str]]) -> list[str]:
     single = [match.string for match in matches if not match["shards"]]
     if single:
         return single
-    missing = int(matches[0]["shards"]) - len(matches)
-    if missing:
-        raise ManifestError(f"component {folder.name!r} lacks {missing} of the {matches[0]['shards']} parts of its weights")
+    parts = int(matches[0]["shards"])
+    if len(matches) < parts:
+        missing = parts - len(matches)
+        raise ManifestError(f"component {folder.name!r} lacks {missing} of the {parts} parts of its weights")
     return [match.string for match in matches]
 
 

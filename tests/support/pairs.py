@@ -41,9 +41,10 @@ _DEFAULTS: dict[str, Any] = {
 class Pair:
     """What is asked of one side may be asked of the other, in the words of ResolvedParams."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, variant: str | None = None) -> None:
         self.backend = load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
         self.directory = directory
+        self._variant = variant  # of the weights, that the pipelines are told to take
         self._pipelines: dict[str, Any] = {}
 
     def ours(self, **asked: Any) -> RequestState:
@@ -67,12 +68,18 @@ class Pair:
 
     def pipeline(self, task: str, scheduler: str) -> Any:
         if task not in self._pipelines:
-            name = read_json(self.directory / "model_index.json")["_class_name"]
-            cls = getattr(diffusers, name.replace("Pipeline", f"{_SUFFIX_OF_TASK[task]}Pipeline"))
-            self._pipelines[task] = cls.from_pretrained(self.directory, local_files_only=True)
-            self._pipelines[task].set_progress_bar_config(disable=True)
+            self._pipelines[task] = self._load(task)
         pipeline = self._pipelines[task]
         pipeline.scheduler = ORACLES[scheduler](read_json(self.directory / "scheduler" / "scheduler_config.json"))
+        return pipeline
+
+    def _load(self, task: str) -> Any:
+        name = read_json(self.directory / "model_index.json")["_class_name"]
+        cls = getattr(diffusers, name.replace("Pipeline", f"{_SUFFIX_OF_TASK[task]}Pipeline"))
+        without = {"feature_extractor": None} | ({} if "XL" in name else {"safety_checker": None})
+        options = {"torch_dtype": torch.float32, "variant": self._variant, "local_files_only": True}
+        pipeline = cls.from_pretrained(self.directory, **options, **without)
+        pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
     def assert_same_latents(self, **asked: Any) -> None:
