@@ -22,9 +22,11 @@ def tiny_roms(tmp_path_factory: pytest.TempPathFactory) -> TinyRoms:
 
 
 @pytest.fixture(scope="session")
-def tiny_rom(tiny_roms: TinyRoms) -> Path:
-    """A tiny Stable Diffusion ROM."""
-    return tiny_roms["sd"]
+def tiny_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Stable Diffusion ROM of the id `tiny`. Read it, do not write to it."""
+    from tests.support.tiny_rom import build_tiny_rom
+
+    return build_tiny_rom(tmp_path_factory.mktemp("rom") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,8 @@ def in_chunks(pair: Pair, prompt: str, negative: str | None, chunks: int) -> dic
     """What the pipeline takes instead of prompts."""
     embeds, pooled = encode(pair, prompt, chunks)
     negative_embeds, negative_pooled = encode(pair, negative, chunks)
-    given = {"prompt": None, "negative_prompt": None, "prompt_embeds": embeds, "negative_prompt_embeds": negative_embeds}
+    given: dict[str, Any] = {"prompt": None, "negative_prompt": None}
+    given |= {"prompt_embeds": embeds, "negative_prompt_embeds": negative_embeds}
     if pooled is not None:
         given |= {"pooled_prompt_embeds": pooled, "negative_pooled_prompt_embeds": negative_pooled}
     return given

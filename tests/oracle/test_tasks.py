@@ -32,9 +32,7 @@ def make_source(task: str, side: int = IMAGE_SIZE) -> Source:
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 @pytest.mark.parametrize("scheduler", ORACLES)
 @pytest.mark.parametrize(("rom", "task"), CASES)
-def test_latents_are_those_of_the_pipeline(
-    pairs: Pairs, rom: str, task: str, scheduler: str, strength: float
-) -> None:
+def test_latents_are_those_of_the_pipeline(pairs: Pairs, rom: str, task: str, scheduler: str, strength: float) -> None:
     pairs[rom].assert_same_latents(task=task, source=make_source(task), scheduler=scheduler, strength=strength)
 
 

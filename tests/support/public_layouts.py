@@ -28,8 +28,9 @@ def in_several_variants(rom: Path) -> None:
         _decoy(weights, weights.with_suffix(".fp16.safetensors"))
         for name in ("pytorch_model.bin", "pytorch_model.fp16.bin"):
             _pickle(weights.with_name(name if weights.stem == "model" else f"diffusion_{name}"))
-    _decoy(rom / "unet" / "diffusion_pytorch_model.safetensors", rom / "unet/diffusion_pytorch_model.non_ema.safetensors")
-    _decoy(rom / "unet" / "diffusion_pytorch_model.safetensors", rom / "v1-5-pruned-emaonly.safetensors")
+    unet = rom / "unet" / "diffusion_pytorch_model.safetensors"
+    _decoy(unet, unet.with_suffix(".non_ema.safetensors"))
+    _decoy(unet, rom / "v1-5-pruned-emaonly.safetensors")
     _pickle(rom / "v1-5-pruned.ckpt")
 
 
