@@ -104,10 +104,9 @@ def _check(unet: Any, latent_channels: int, reads_size: bool) -> None:
     """What its config says that it is given is what it will be given."""
     if unet.in_channels not in (latent_channels, 2 * latent_channels + 1):
         raise ManifestError(f"its denoiser takes {unet.in_channels} channels: a task that is not supported")
-    told = "text_time" if reads_size else None
-    if unet.addition_embed_type != told:
-        raise ManifestError(
-            f"its denoiser has addition_embed_type {unet.addition_embed_type!r}; its family has {told!r}"
-        )
+    told = ("text_time",) if reads_size else (None, "text")
+    if unet.addition_embed_type not in told:
+        own, known = repr(unet.addition_embed_type), " or ".join(repr(one) for one in told)
+        raise ManifestError(f"its denoiser has addition_embed_type {own}; those of its family have {known}")
     if unet.time_cond_proj_dim is not None:
         raise ManifestError("its denoiser is told the guidance scale (time_cond_proj_dim), which is not supported")

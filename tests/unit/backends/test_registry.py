@@ -65,7 +65,7 @@ def test_autoencoder_that_is_not_known_is_refused(tiny_rom: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("rom", "family", "told"),
     [
-        ("sdxl", "stable_diffusion", "'text_time'; its family has None"),
+        ("sdxl", "stable_diffusion", "'text_time'; those of its family have None or 'text'"),
         ("sd", "stable_diffusion_xl", "component 'tokenizer_2' is missing"),
     ],
 )
