@@ -10,23 +10,23 @@ import pytest
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
+    from tests.support.tiny_roms import TinyRoms
+
+
+@pytest.fixture(scope="session")
+def tiny_roms(tmp_path_factory: pytest.TempPathFactory) -> TinyRoms:
+    """Tiny ROMs by name. Read them, do not write to them."""
+    from tests.support.tiny_roms import TinyRoms
+
+    return TinyRoms(tmp_path_factory.mktemp("roms"))
 
 
 @pytest.fixture(scope="session")
 def tiny_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Stable Diffusion ROM with AutoencoderKL. Read it, do not write to it."""
+    """A tiny Stable Diffusion ROM of the id `tiny`. Read it, do not write to it."""
     from tests.support.tiny_rom import build_tiny_rom
 
-    return build_tiny_rom(tmp_path_factory.mktemp("roms") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def tiny_autoencoder_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with AutoencoderTiny."""
-    from tests.support.tiny_rom import TinyRom, build_tiny_rom
-
-    directory = tmp_path_factory.mktemp("roms") / "tiny-autoencoder"
-    return build_tiny_rom(directory, TinyRom(autoencoder="AutoencoderTiny"))
+    return build_tiny_rom(tmp_path_factory.mktemp("rom") / "tiny")
 
 
 @pytest.fixture(scope="session")

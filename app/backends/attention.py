@@ -67,11 +67,14 @@ def attend_in_tiles(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor)
 def install(unet: Any, *, is_tiled: bool) -> list[Any]:
     """Put the processors in; the attentions that look at the prompt, in the order of their index.
 
-    Nothing is replaced, and nothing returned, where a block has an attention of another kind.
+    Nothing is replaced, and nothing returned, where a block has an attention of another kind, or does not get the
+    prompt as it is given.
     """
+    if unet.encoder_hid_proj is not None:
+        return []
     found = [(name, module) for name, module in unet.named_modules() if hasattr(module, "set_processor")]
     attentions = [(name, module) for name, module in found if name.rsplit(".", 1)[-1] in ("attn1", "attn2")]
-    if any(not _is_plain(module) for _, module in attentions) or len(attentions) < len(found):
+    if len(attentions) < len(found) or any(not _is_plain(name, module) for name, module in attentions):
         return []
     of_prompt: list[Any] = []
     for name, module in attentions:
@@ -94,8 +97,10 @@ def _split(states: torch.Tensor, heads: int) -> torch.Tensor:
     return states.view(batch, length, heads, width // heads).transpose(1, 2)
 
 
-def _is_plain(attn: Any) -> bool:
-    """Projections, attention, projection: no norm, no residual, nothing that only some models have."""
+def _is_plain(name: str, attn: Any) -> bool:
+    """Projections, attention, projection: no norm, no residual, and the second of a block looks at the prompt."""
+    if attn.is_cross_attention != name.endswith("attn2"):
+        return False
     extras = ("group_norm", "spatial_norm", "norm_cross", "norm_q", "norm_k", "add_k_proj")
     without = all(not getattr(attn, name, None) for name in extras)
     return without and not attn.residual_connection and attn.rescale_output_factor == 1

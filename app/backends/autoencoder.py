@@ -16,7 +16,7 @@ _Made = TypeVar("_Made")
 
 
 class Autoencoder:
-    """`upcasts_half`: in float16 its activations overflow, so that it computes in float32 instead."""
+    """`upcasts_half`: in float16 it computes in float32 where its config says that its activations overflow."""
 
     def __init__(self, model: Any, *, upcasts_half: bool = False) -> None:
         config, device = model.config, model.device
@@ -30,7 +30,7 @@ class Autoencoder:
             self._factor = self._factor / torch.tensor(config.latents_std, device=device).view(-1, 1, 1)
         model.tile_sample_min_size = _TILE  # diffusers' own is as large as the pictures that the model was made for
         model.tile_latent_min_size = _TILE // self.scale_factor
-        self._overflows = upcasts_half and model.dtype == torch.float16
+        self._overflows = upcasts_half and model.dtype == torch.float16 and config.force_upcast
 
     def encode(self, image: torch.Tensor) -> EncodedImage:
         """RGB in -1..1, float32 [3, H, W], to latents as the denoiser reads them."""

@@ -27,7 +27,7 @@ class Denoiser:
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
         if "split_geglu" in optimizations:
             split_gates(unet)
-        if "fused_qkv" in optimizations:
+        if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
 

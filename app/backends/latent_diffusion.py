@@ -40,16 +40,14 @@ class LatentDiffusionBackend:
     def __init__(self, parts: Parts) -> None:
         """Raises ManifestError where the parts do not fit together."""
         unet, full = parts.denoiser.model, parts.autoencoders["full"]
-        channels = unet.config.in_channels
-        if channels not in (full.latent_channels, 2 * full.latent_channels + 1):
-            raise ManifestError(f"its denoiser takes {channels} channels: a task that is not supported")
+        _check(unet.config, full.latent_channels, parts.reads_size)
         self._parts: Parts | None = parts
         adapter = DiffusersAdapter(parts.scheduler)
         default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler, adapter)
         wrapped: list[Any] = [*parts.text_encoders, parts.denoiser, *parts.autoencoders.values()]
         self.info = BackendInfo(
             latent_channels=full.latent_channels,
-            denoiser_channels=channels,
+            denoiser_channels=unet.config.in_channels,
             vae_scale_factor=full.scale_factor,
             default_size=unet.config.sample_size * full.scale_factor,
             default_scheduler=default_scheduler,
@@ -106,3 +104,15 @@ class LatentDiffusionBackend:
         height, width = (side * self.info.vae_scale_factor for side in latents.shape[-2:])
         sizes = latents.new_tensor([height, width, 0, 0, height, width], dtype=pooled[0].dtype)
         return {"text_embeds": torch.stack(pooled), "time_ids": sizes.repeat(len(latents), 1)}
+
+
+def _check(unet: Any, latent_channels: int, reads_size: bool) -> None:
+    """What its config says that it is given is what it will be given."""
+    if unet.in_channels not in (latent_channels, 2 * latent_channels + 1):
+        raise ManifestError(f"its denoiser takes {unet.in_channels} channels: a task that is not supported")
+    told = ("text_time",) if reads_size else (None, "text")
+    if unet.addition_embed_type not in told:
+        own, known = repr(unet.addition_embed_type), " or ".join(repr(one) for one in told)
+        raise ManifestError(f"its denoiser has addition_embed_type {own}; those of its family have {known}")
+    if unet.time_cond_proj_dim is not None:
+        raise ManifestError("its denoiser is told the guidance scale (time_cond_proj_dim), which is not supported")

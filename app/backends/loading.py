@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import TINY_DECODER, read_json
 from app.roms.memory import MemoryModel, read_memory_model
+from app.roms.weights import find_weights
 
 _FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
@@ -41,11 +43,14 @@ class Loading:
             raise ManifestError(f"the model does not load: {str(error).strip().splitlines()[0]}") from error
 
     def tokenizer(self, cls: Any, name: str) -> Any:
-        return cls.from_pretrained(self._directory / name, local_files_only=True)
+        return cls.from_pretrained(self._folder(name), local_files_only=True)
 
     def model(self, cls: Any, name: str) -> Any:
-        folder = self._directory / name
-        model = cls.from_pretrained(folder, dtype=self._dtype, use_safetensors=True, local_files_only=True)
+        folder = self._folder(name)
+        variant = find_weights(folder).variant
+        model = cls.from_pretrained(
+            folder, dtype=self._dtype, variant=variant, use_safetensors=True, local_files_only=True
+        )
         return model.to(self._device, memory_format=self._memory_format).eval().requires_grad_(False)
 
     def denoiser(self, cls: Any) -> Denoiser:
@@ -64,3 +69,9 @@ class Loading:
 
     def scheduler(self) -> dict[str, Any]:
         return read_json(self._directory / "scheduler" / "scheduler_config.json")
+
+    def _folder(self, name: str) -> Path:
+        folder = self._directory / name
+        if not folder.is_dir():
+            raise ManifestError(f"component {name!r} is missing: its family needs it")
+        return folder

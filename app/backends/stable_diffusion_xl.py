@@ -9,7 +9,6 @@ from app.backends.latent_diffusion import LatentDiffusionBackend, Parts
 from app.backends.loading import Loading
 from app.backends.options import LoadOptions
 from app.backends.text import TextEncoder
-from app.errors import ManifestError
 from app.roms.catalog import Rom
 
 _TEXT_ENCODERS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
@@ -26,13 +25,10 @@ def load_stable_diffusion_xl(rom: Rom, options: LoadOptions) -> LatentDiffusionB
             )
             for number, text_model in _TEXT_ENCODERS.items()
         )
-        denoiser = loading.denoiser(UNet2DConditionModel)
-        if denoiser.model.config.addition_embed_type != "text_time":
-            raise ManifestError("its denoiser is not told of size and prompt as those of Stable Diffusion XL are")
         return LatentDiffusionBackend(
             Parts(
                 text_encoders,
-                denoiser,
+                loading.denoiser(UNet2DConditionModel),
                 loading.autoencoders(upcasts_half=True),
                 loading.scheduler(),
                 loading.memory(),

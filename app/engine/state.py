@@ -224,7 +224,8 @@ def encode_prompts(state: RequestState, encoder: PromptEncoder) -> None:
     params, chunks = state.params, 1
     prompts = dict.fromkeys(params.prompts)
     if params.long_prompts == "chunk":
-        texts = [*prompts, params.negative_prompt or ""]
+        negatives = [params.negative_prompt or ""] if params.do_classifier_free_guidance else []
+        texts = [*prompts, *negatives]
         chunks = min(MAX_CHUNKS, max(state.backend.count_chunks(text) for text in texts))
     for prompt in prompts:
         state.conditionings[prompt] = _encode(state, encoder, "prompt", prompt, chunks)

@@ -10,14 +10,15 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, RomManifest, read_json, read_manifest, slug
 from app.roms.store import RomStore
-from app.roms.weights import count_parameters, sha256_of, weight_files
+from app.roms.weights import count_parameters, find_weights, sha256_of
 
-_MODELS = ("unet", "vae", "text_encoder", "text_encoder_2", TINY_DECODER)
+_MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
+_OTHERS = ("scheduler", "tokenizer", "tokenizer_2")
 
 
 @dataclass(frozen=True)
 class Rom:
-    """A ROM whose files have been looked at. `num_parameters` comes from the headers of its weight files."""
+    """A ROM whose files have been looked at. `num_parameters` comes from the headers of the weights that are loaded."""
 
     manifest: RomManifest
     directory: Path
@@ -77,9 +78,7 @@ def read_rom(directory: Path) -> Rom:
             raise ManifestError(f"{file.path} is missing")
         if path.stat().st_size != file.bytes:
             raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
-    if (directory / INDEX_NAME).exists():
-        _check_components(directory)
-    return Rom(manifest, directory, sum(count_parameters(path) for path in weight_files(directory)))
+    return Rom(manifest, directory, sum(_count(folder) for folder in _models(directory)))
 
 
 def verify_digests(rom: Rom) -> None:
@@ -89,16 +88,20 @@ def verify_digests(rom: Rom) -> None:
             raise ManifestError(f"{file.path} does not have the sha256 of the manifest")
 
 
-def _check_components(directory: Path) -> None:
-    """Each component of model_index.json needs its folder, and each model its config and weights."""
-    index = read_json(directory / INDEX_NAME)
-    names = [name for name, entry in index.items() if isinstance(entry, list) and entry[:1] not in ([], [None])]
-    for name in [name for name in names if not name.startswith("_")]:
-        if not (directory / name).is_dir():
+def _models(directory: Path) -> list[Path]:
+    """The folders of weights that are loaded: of what model_index.json lists, and the tiny decoder.
+
+    What else it lists, such as a safety checker, is not, and need not be there.
+    """
+    index = read_json(directory / INDEX_NAME) if (directory / INDEX_NAME).exists() else {}
+    listed = [name for name, entry in index.items() if isinstance(entry, list) and entry[:1] not in ([], [None])]
+    for name in listed:
+        if name in (*_MODELS, *_OTHERS) and not (directory / name).is_dir():
             raise ManifestError(f"component {name!r} is missing: {INDEX_NAME} lists it, and there is no such folder")
-    for name in (*names, TINY_DECODER):
-        folder = directory / name
-        if name in _MODELS and folder.is_dir():
-            read_json(folder / "config.json")
-            if not weight_files(folder):
-                raise ManifestError(f"component {name!r} has no weights (a .safetensors file)")
+    names = [name for name in listed if name in _MODELS]
+    return [directory / name for name in (*names, TINY_DECODER) if (directory / name).is_dir()]
+
+
+def _count(folder: Path) -> int:
+    read_json(folder / "config.json")
+    return sum(count_parameters(path) for path in find_weights(folder).files)

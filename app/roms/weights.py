@@ -1,26 +1,65 @@
-"""Weight files, judged by their content: safetensors only, whole, of known size before anything is loaded."""
+"""Weight files, judged by their content: safetensors only, whole, of known size before anything is loaded.
+
+The folder of a component may hold the same weights several times, as public repositories do: in half precision, without
+the moving average, as pickles. One variant is loaded, and it alone counts.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ManifestError
 
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _PICKLE_SIGNS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
-_SAFE_SUFFIX = ".safetensors"
-_WEIGHT_SUFFIXES = {_SAFE_SUFFIX, ".bin", ".pt", ".pth", ".ckpt"}
+_PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt"}
+_NAME = re.compile(
+    r"(diffusion_pytorch_model|model)(\.(?P<variant>[^.]+?))?(-(?P<shard>\d{5})-of-(?P<shards>\d{5}))?\.safetensors"
+)
 
 
-def weight_files(directory: Path) -> list[Path]:
-    """The weight files below `directory`, by name. A folder that has safetensors is read from them alone."""
-    found = [path for path in directory.rglob("*") if path.suffix in _WEIGHT_SUFFIXES and path.is_file()]
-    safe = {path.parent for path in found if path.suffix == _SAFE_SUFFIX}
-    return sorted(path for path in found if path.suffix == _SAFE_SUFFIX or path.parent not in safe)
+@dataclass(frozen=True)
+class Weights:
+    """One variant of a component's weights; none: the plain one."""
+
+    variant: str | None
+    files: tuple[Path, ...]
+
+
+def find_weights(folder: Path) -> Weights:
+    """The plain variant or, where there is none, the first by name; pickles where there is nothing else.
+
+    Raises ManifestError when there are no weights, or a part of them is missing.
+    """
+    found: dict[str, list[re.Match[str]]] = {}
+    for match in map(_NAME.fullmatch, sorted(path.name for path in folder.iterdir() if path.is_file())):
+        if match:
+            found.setdefault(match["variant"] or "", []).append(match)
+    if found:
+        variant = min(found)
+        return Weights(variant or None, tuple(folder / name for name in _whole(folder, found[variant])))
+    pickles = sorted(path for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
+    if not pickles:
+        raise ManifestError(f"component {folder.name!r} has no weights (a .safetensors file as diffusers names it)")
+    return Weights(None, tuple(pickles))
+
+
+def _whole(folder: Path, matches: list[re.Match[str]]) -> list[str]:
+    """The file of a variant, or all of those it is split into."""
+    single = [match.string for match in matches if not match["shards"]]
+    if single:
+        return single
+    parts = int(matches[0]["shards"])
+    if len(matches) < parts:
+        missing = parts - len(matches)
+        raise ManifestError(f"component {folder.name!r} lacks {missing} of the {parts} parts of its weights")
+    return [match.string for match in matches]
 
 
 def count_parameters(path: Path) -> int:

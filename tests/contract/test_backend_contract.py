@@ -4,57 +4,33 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from app.backends.base import Backend, Conditioning
+from app.backends.base import Backend
 from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.core import SCHEDULERS
 from app.roms.catalog import read_rom
+from tests.support.forwards import CPU_OPTIMIZATIONS, PROMPTS, ROWS, SIDE, Inputs, near
+from tests.support.tiny_roms import TinyRoms
 
 REPOSITORY = Path(__file__).parent.parent.parent
-ROWS = 4
-SIDE = 8  # latent cells
-PROMPTS = ("a red cat", "a blue dog", "", "the sea")
+FAKE = pytest.param(("fake", ()), id="fake")
+REAL = [  # with nothing done to make them fast, and with all that may be done on a CPU
+    pytest.param((rom, optimizations), id=f"{rom}{' optimized' if optimizations else ''}")
+    for rom in ("sd", "sd v_prediction", "bk-sdm", "sdxl", "ssd-1b")
+    for optimizations in ((), CPU_OPTIMIZATIONS)
+]
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a forward of four rows takes."""
-
-    latents: torch.Tensor
-    timestep: torch.Tensor
-    prompts: tuple[Conditioning, ...]
-
-    @classmethod
-    def make(cls, backend: Backend) -> Inputs:
-        generator = torch.Generator().manual_seed(5)
-        return cls(
-            torch.randn((ROWS, backend.info.latent_channels, SIDE, SIDE), generator=generator),
-            torch.tensor([999.0, 601.5, 20.0, 0.0]),
-            tuple(backend.encode_prompt(prompt) for prompt in PROMPTS),
-        )
-
-    def rows(self, *rows: int) -> Inputs:
-        index = list(rows)
-        return Inputs(self.latents[index], self.timestep[index], tuple(self.prompts[row] for row in rows))
-
-    def predict(self, backend: Backend) -> torch.Tensor:
-        return backend.predict(self.latents, self.timestep, self.prompts)
-
-
-@pytest.fixture(params=["fake", "AutoencoderKL", "AutoencoderTiny"])
-def load(request: pytest.FixtureRequest) -> Callable[[], Backend]:
-    directories = {"AutoencoderKL": "tiny_rom", "AutoencoderTiny": "tiny_autoencoder_rom"}
-    if request.param in directories:
-        directory: Path = request.getfixturevalue(directories[request.param])
-    else:
-        directory = REPOSITORY / "tests" / "roms" / "fake"
-    return lambda: load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
+@pytest.fixture(params=[FAKE, *REAL])
+def load(request: pytest.FixtureRequest, tiny_roms: TinyRoms) -> Callable[[], Backend]:
+    rom, optimizations = request.param
+    directory = REPOSITORY / "tests" / "roms" / "fake" if rom == "fake" else tiny_roms[rom]
+    return lambda: load_backend(read_rom(directory), LoadOptions("cpu", "float32", optimizations))
 
 
 @pytest.fixture
@@ -65,10 +41,6 @@ def backend(load: Callable[[], Backend]) -> Backend:
 @pytest.fixture
 def inputs(backend: Backend) -> Inputs:
     return Inputs.make(backend)
-
-
-def near(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
-    return float((ours - theirs).abs().max()) <= 1e-5 * max(1.0, float(theirs.abs().max()))
 
 
 def test_info_is_what_the_engine_can_work_with(backend: Backend) -> None:
@@ -183,7 +155,7 @@ def test_tall_and_wide_pictures_are_possible(backend: Backend) -> None:
     )
 
 
-@pytest.mark.parametrize("load", ["AutoencoderKL", "AutoencoderTiny"], indirect=True)  # the fake one holds nothing
+@pytest.mark.parametrize("load", REAL[1::2], indirect=True)  # the fake one holds nothing, the optimized ones most
 def test_unloading_gives_the_memory_back(load: Callable[[], Backend]) -> None:
     before = living_tensor_bytes()
     backend = load()

@@ -20,7 +20,7 @@ from app.roms.catalog import read_rom
 from tests.support.backends import TimedBackend, WatchedBackend
 from tests.support.bench import Bench, alone, latents_of, learned
 from tests.support.clock import FakeClock
-from tests.support.tiny_rom import TinyRom, build_tiny_rom
+from tests.support.tiny_roms import TinyRoms
 
 SIDE = 16
 TOLERANCE = 1e-5  # of the latents' scale; a convolution rounds differently in a larger batch
@@ -37,10 +37,9 @@ MIXED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def inpainting_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    directory = build_tiny_rom(tmp_path_factory.mktemp("inpainting") / "rom", TinyRom(unet_channels=9))
-    backend = load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, tiny_roms: TinyRoms) -> Iterator[Backend]:
+    backend = load_backend(read_rom(tiny_roms[request.param]), LoadOptions("cpu", "float32"))
     yield backend
     backend.unload()
 
@@ -49,23 +48,44 @@ def assert_alike(crowd: torch.Tensor, solitude: torch.Tensor) -> None:
     assert float((crowd - solitude).abs().max()) <= TOLERANCE * float(solitude.abs().max())
 
 
-def test_tasks_share_forwards_and_each_is_as_it_is_alone(tiny_backend: Backend) -> None:
+@pytest.mark.parametrize("backend", ["sd", "bk-sdm", "sdxl", "ssd-1b"], indirect=True)
+def test_tasks_share_forwards_and_each_is_as_it_is_alone(backend: Backend) -> None:
     bench = Bench(max_batch_size=16)
-    states = [bench.submit(tiny_backend, **asked) for asked in MIXED]
+    states = [bench.submit(backend, **asked) for asked in MIXED]
     bench.run()
     assert bench.log.rows[0] == 7  # two guided images, and three that are not
     for state, asked in zip(states, MIXED, strict=True):
-        assert_alike(latents_of(state), latents_of(alone(tiny_backend, **asked)))
+        assert_alike(latents_of(state), latents_of(alone(backend, **asked)))
 
 
-def test_rows_of_an_inpainting_model_share_forwards_too(inpainting_backend: Backend) -> None:
+@pytest.mark.parametrize("backend", ["sd inpainting", "sdxl inpainting"], indirect=True)
+def test_rows_of_an_inpainting_model_share_forwards_too(backend: Backend) -> None:
     asks = [REPAINT | {"prompt": "the sea"}, REPAINT | {"prompt": "a boat", "guidance_scale": 4.0, "strength": 0.5}]
     bench = Bench(max_batch_size=16)
-    states = [bench.submit(inpainting_backend, **asked) for asked in asks]
+    states = [bench.submit(backend, **asked) for asked in asks]
     bench.run()
     assert bench.log.rows[0] == 3
     for state, asked in zip(states, asks, strict=True):
-        assert_alike(latents_of(state), latents_of(alone(inpainting_backend, **asked)))
+        assert_alike(latents_of(state), latents_of(alone(backend, **asked)))
+
+
+@pytest.mark.parametrize("backend", ["sdxl"], indirect=True)
+def test_sizes_are_told_to_each_and_do_not_share_forwards(backend: Backend) -> None:
+    """The same prompt and seed at two sizes, and beside them one that has no negative prompt."""
+    asks: list[dict[str, Any]] = [
+        {"width": 16, "height": 24, "guidance_scale": 3.0},
+        {"width": 24, "height": 16, "guidance_scale": 3.0, "negative_prompt": None},
+        {"width": 24, "height": 16, "guidance_scale": 3.0, "negative_prompt": ""},
+    ]
+    bench = Bench(max_batch_size=16)
+    states = [bench.submit(backend, **asked) for asked in asks]
+    bench.run()
+    assert set(bench.log.rows) == {2, 4}
+    solitudes = [latents_of(alone(backend, **asked)) for asked in asks]
+    for state, solitude in zip(states, solitudes, strict=True):
+        assert_alike(latents_of(state), solitude)
+    with pytest.raises(AssertionError):
+        assert_alike(solitudes[1], solitudes[2])
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "euler_ancestral", "dpmpp_2m"])

@@ -1,109 +1,61 @@
-"""From prompt to pixels: our engine against diffusers' own StableDiffusionPipeline, on the same files and seeds."""
+"""From prompt to pixels: our engine against diffusers' own pipelines, on the same files and seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
-from typing import Any
+import itertools
 
-import numpy as np
 import pytest
-import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderTiny
 
-from app.backends.base import Backend
-from app.backends.options import LoadOptions
-from app.backends.registry import load_backend
-from app.engine.state import RequestState
-from app.roms.catalog import read_rom
-from app.roms.manifest import read_json
-from tests.support.bench import alone, latents_of
-from tests.support.oracles import ORACLES, make_oracle
-from tests.support.tiny_rom import IMAGE_SIZE, STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
+from tests.support.bench import latents_of
+from tests.support.oracles import ORACLES
+from tests.support.pairs import SEED, Pairs, assert_near, assert_pixels
 
-TOLERANCE = 1e-4  # of the largest latent
-PIXEL_TOLERANCE = 1  # a level of 255, where rounding falls on the other side
-STEPS = 6
-SEED = 20
-V_PREDICTION = {"prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        TinyRom(),
-        TinyRom(autoencoder="AutoencoderTiny", scheduler_config=STABLE_DIFFUSION_SCHEDULE | V_PREDICTION, seed=1),
-    ],
-    ids=["kl-epsilon", "tiny-v_prediction"],
-)
-def rom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_rom(tmp_path_factory.mktemp("pipeline") / "rom", request.param)
-
-
-@pytest.fixture(scope="module")
-def backend(rom: Path) -> Iterator[Backend]:
-    backend = load_backend(read_rom(rom), LoadOptions("cpu", "float32"))
-    yield backend
-    backend.unload()
-
-
-@pytest.fixture(scope="module")
-def pipeline(rom: Path) -> Any:
-    pipeline = StableDiffusionPipeline.from_pretrained(rom, safety_checker=None, local_files_only=True)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def theirs(pipeline: Any, scheduler: str, guidance_scale: float, output_type: str, **asked: Any) -> Any:
-    rom = Path(pipeline.name_or_path)
-    pipeline.scheduler = make_oracle(scheduler, read_json(rom / "scheduler" / "scheduler_config.json"))
-    arguments = {"prompt": "the cat", "negative_prompt": "a dog", "height": IMAGE_SIZE, "width": IMAGE_SIZE} | asked
-    return pipeline(
-        guidance_scale=guidance_scale,
-        num_inference_steps=STEPS,
-        generator=torch.Generator("cpu").manual_seed(SEED),
-        output_type=output_type,
-        **arguments,
-    ).images
-
-
-def ours(backend: Backend, scheduler: str, guidance_scale: float, **asked: Any) -> RequestState:
-    sizes = {"height": IMAGE_SIZE, "width": IMAGE_SIZE, "prompt": "the cat", "negative_prompt": "a dog"}
-    make = partial(alone, backend, scheduler=scheduler, guidance_scale=guidance_scale, seeds=(SEED,))
-    return make(num_inference_steps=STEPS, **(sizes | asked))
-
-
-def assert_same_latents(mine: torch.Tensor, oracle: torch.Tensor) -> None:
-    error, scale = float((mine - oracle).abs().max()), float(oracle.abs().max())
-    assert error <= TOLERANCE * scale, f"error {error:.2e}, scale {scale:.2e}"
+FAMILIES = ["sd", "bk-sdm", "sdxl", "ssd-1b"]
+PREDICTIONS = ["sd v_prediction", "sdxl v_prediction", "sd sample", "sdxl sample"]
+NOT_IN_DIFFUSERS = {("sd sample", "euler_ancestral"), ("sdxl sample", "euler_ancestral")}
+TINY_DECODERS = ["sd with a tiny decoder", "sdxl with a tiny decoder"]
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
 @pytest.mark.parametrize("scheduler", ORACLES)
-def test_latents_and_pixels_are_those_of_the_pipeline(
-    backend: Backend, pipeline: Any, scheduler: str, guidance_scale: float
+@pytest.mark.parametrize("rom", FAMILIES)
+def test_latents_are_those_of_the_pipeline(pairs: Pairs, rom: str, scheduler: str, guidance_scale: float) -> None:
+    pairs[rom].assert_same_latents(scheduler=scheduler, guidance_scale=guidance_scale)
+
+
+@pytest.mark.parametrize(
+    ("rom", "scheduler"), [case for case in itertools.product(PREDICTIONS, ORACLES) if case not in NOT_IN_DIFFUSERS]
+)
+def test_latents_of_every_prediction_type_are_those_of_the_pipeline(pairs: Pairs, rom: str, scheduler: str) -> None:
+    pairs[rom].assert_same_latents(scheduler=scheduler)
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
+@pytest.mark.parametrize("rom", [*FAMILIES, *PREDICTIONS, "sdxl with latents_mean"])
+def test_pixels_are_those_of_the_pipeline(pairs: Pairs, rom: str, guidance_scale: float) -> None:
+    pairs[rom].assert_same_pixels(guidance_scale=guidance_scale)
+
+
+@pytest.mark.parametrize(("width", "height"), [(24, 32), (40, 16), (8, 24)])
+@pytest.mark.parametrize("rom", FAMILIES)
+def test_other_shapes_are_those_of_the_pipeline(pairs: Pairs, rom: str, width: int, height: int) -> None:
+    pairs[rom].assert_same_latents(scheduler="euler", width=width, height=height)
+
+
+@pytest.mark.parametrize("rom", TINY_DECODERS)
+def test_tiny_decoder_paints_as_the_pipeline_does_with_it_for_its_own(
+    pairs: Pairs, rom: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = ours(backend, scheduler, guidance_scale)
-    assert_same_latents(latents_of(state), theirs(pipeline, scheduler, guidance_scale, "latent"))
-    picture = np.asarray(theirs(pipeline, scheduler, guidance_scale, "pil")[0]).astype(int)
-    assert np.abs(state.future.result(0).images[0].astype(int) - picture).max() <= PIXEL_TOLERANCE
+    pair = pairs[rom]
+    full = pair.theirs("pil")[0]
+    tiny = AutoencoderTiny.from_pretrained(pair.directory / "vae_tiny", local_files_only=True)
+    monkeypatch.setattr(pair.pipeline("text-to-image", "ddim"), "vae", tiny)
+    assert_pixels(pair.ours(decoder="tiny"), pair.theirs("pil")[0])
+    assert_pixels(pair.ours(decoder="full"), full)
 
 
-def test_other_shapes_are_those_of_the_pipeline(backend: Backend, pipeline: Any) -> None:
-    asked = {"height": 24, "width": 32}
-    state = ours(backend, "euler", 5.0, **asked)
-    assert_same_latents(latents_of(state), theirs(pipeline, "euler", 5.0, "latent", **asked))
-
-
-def test_prompt_that_is_too_long_is_cut_where_the_pipeline_cuts_it(backend: Backend, pipeline: Any) -> None:
-    asked = {"prompt": "a cat and the sea at night " * 8, "negative_prompt": ""}
-    state = ours(backend, "ddim", 5.0, **asked)
-    assert_same_latents(latents_of(state), theirs(pipeline, "ddim", 5.0, "latent", **asked))
-    assert [notice.param for notice in state.future.result(0).notices] == ["prompt"]
-
-
-def test_oracle_can_tell_two_seeds_apart(backend: Backend, pipeline: Any) -> None:
-    state = ours(backend, "ddim", 5.0, seeds=(SEED + 1,))
+def test_oracle_can_tell_two_seeds_apart(pairs: Pairs) -> None:
+    state = pairs["sd"].ours(seeds=(SEED + 1,))
     with pytest.raises(AssertionError):
-        assert_same_latents(latents_of(state), theirs(pipeline, "ddim", 5.0, "latent"))
+        assert_near(latents_of(state), pairs["sd"].theirs("latent"))

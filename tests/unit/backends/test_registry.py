@@ -15,8 +15,10 @@ from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.errors import ManifestError
 from app.roms.catalog import Rom, read_rom
-from tests.support.roms import make_rom
+from tests.support.roms import make_rom, write_manifest
+from tests.support.tiny_models import make_unet
 from tests.support.tiny_rom import TinyRom, build_tiny_rom
+from tests.support.tiny_roms import TinyRoms
 
 
 def load_with_scheduler(tmp_path: Path, scheduler_class: str) -> Rom:
@@ -64,6 +66,36 @@ def test_autoencoder_that_is_not_known_is_refused(tiny_rom: Path, tmp_path: Path
     path.write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(ManifestError, match="VQModel"):
         load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
+
+
+@pytest.mark.parametrize(
+    ("rom", "family", "told"),
+    [
+        ("sdxl", "stable_diffusion", "'text_time'; those of its family have None or 'text'"),
+        ("sd", "stable_diffusion_xl", "component 'tokenizer_2' is missing"),
+    ],
+)
+def test_denoiser_of_another_family_is_refused(
+    tiny_roms: TinyRoms, tmp_path: Path, rom: str, family: str, told: str
+) -> None:
+    directory = shutil.copytree(tiny_roms[rom], tmp_path / "rom")
+    with pytest.raises(ManifestError, match=told):
+        load_backend(read_rom(write_manifest(directory, family=family)), LoadOptions("cpu", "float32"))
+
+
+def test_denoiser_that_is_told_the_guidance_scale_is_refused(tiny_rom: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(tiny_rom, tmp_path / "distilled")
+    make_unet("sd", time_cond_proj_dim=8).save_pretrained(directory / "unet")
+    with pytest.raises(ManifestError, match="time_cond_proj_dim"):
+        load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
+
+
+def test_tiny_decoder_is_offered_where_there_is_one(tiny_roms: TinyRoms) -> None:
+    def decoders(rom: str) -> tuple[str, ...]:
+        return load_backend(read_rom(tiny_roms[rom]), LoadOptions("cpu", "float32")).info.decoders
+
+    assert decoders("sdxl") == ("full",)
+    assert decoders("sdxl with a tiny decoder") == ("full", "tiny")
 
 
 def test_half_precision_takes_half_the_memory(tiny_rom: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.core import SCHEDULERS, GenerationParams, Notice, ResolvedParams
 from app.errors import InvalidRequest
+from app.imaging import Source
 from app.invoker.resolve import MAX_SEED, ModelDefaults, resolve
 from app.roms.manifest import RomManifest
 
 MODEL = ModelDefaults(size=64, size_multiple=8, scheduler="ddim", unoffered_scheduler=None, num_train_timesteps=1000)
+IMAGE = np.zeros((64, 64, 3), np.uint8)
 ROM: dict[str, Any] = {
     "id": "shapes",
     "family": "fake",
@@ -112,6 +115,41 @@ def test_what_the_rom_does_not_allow_is_refused_by_name(asked: dict[str, Any], p
 )
 def test_refusal_says_what_would_do(asked: dict[str, Any], told: str) -> None:
     assert told in refused(**asked).message
+
+
+@pytest.mark.parametrize("chosen", ["asked", "preset"])
+def test_decoder_that_the_model_has_not_is_refused_with_those_it_has(chosen: str) -> None:
+    presets = {"default": {"decoder": "tiny"}} if chosen == "preset" else {}
+    manifest = RomManifest.model_validate(ROM | {"presets": presets})
+    asked = GenerationParams("a circle", decoder="tiny" if chosen == "asked" else None)
+    with pytest.raises(InvalidRequest, match=r"has no tiny one; it has full$") as raised:
+        resolve(asked, manifest, MODEL)
+    assert raised.value.param == "decoder"
+    both = replace(MODEL, decoders=("full", "tiny"))
+    assert resolve(asked, manifest, both)[0].decoder == "tiny"
+
+
+@pytest.mark.parametrize(("source", "param"), [(None, "image"), (Source(IMAGE), "mask_image")])
+def test_model_for_inpainting_alone_names_what_it_lacks(source: Source | None, param: str) -> None:
+    with pytest.raises(InvalidRequest, match="nothing but inpainting") as raised:
+        resolve(
+            GenerationParams("a circle"), RomManifest.model_validate(ROM), replace(MODEL, is_inpainting=True), source
+        )
+    assert raised.value.param == param
+
+
+@pytest.mark.parametrize(("strength", "steps"), [(1.0, 20), (0.999, 19), (0.05, 1)])
+def test_strength_is_the_share_of_the_steps_that_are_taken(strength: float, steps: int) -> None:
+    asked = GenerationParams("a circle", strength=strength)
+    assert resolve(asked, RomManifest.model_validate(ROM), MODEL, Source(IMAGE))[0].denoising_steps == steps
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.049])
+def test_strength_that_leaves_no_step_is_refused_with_the_least_that_does(strength: float) -> None:
+    asked = GenerationParams("a circle", strength=strength)
+    with pytest.raises(InvalidRequest, match=r"at least 0\.05$") as raised:
+        resolve(asked, RomManifest.model_validate(ROM), MODEL, Source(IMAGE))
+    assert raised.value.param == "strength"
 
 
 def test_steps_never_exceed_what_the_model_was_trained_on() -> None:

@@ -62,6 +62,36 @@ def test_component_that_the_index_leaves_out_is_not_needed(rom_directory: Path, 
     assert read_rom(rom_directory).id == "painter"
 
 
+@pytest.mark.parametrize("name", ["safety_checker", "feature_extractor", "image_encoder"])
+def test_component_that_no_family_loads_need_not_be_there(rom_directory: Path, name: str) -> None:
+    path = rom_directory / "model_index.json"
+    index = json.loads(path.read_text(encoding="utf-8")) | {name: ["stable_diffusion", "SomeClass"]}
+    path.write_text(json.dumps(index), encoding="utf-8")
+    assert read_rom(rom_directory).num_parameters == 3 * 10
+
+
+def test_files_that_are_not_loaded_are_not_looked_at(rom_directory: Path) -> None:
+    for name in ("v1-5-pruned.ckpt", "safety_checker/pytorch_model.bin", "vae_1_0/diffusion_pytorch_model.bin"):
+        (rom_directory / name).parent.mkdir(exist_ok=True)
+        (rom_directory / name).write_bytes(pickle.dumps([0.0] * 100))
+    for name in ("v1-5-pruned.safetensors", "text_encoder_2/model.safetensors", "unet/model.fp16.safetensors"):
+        write_safetensors(rom_directory / name, {"weight": (1000,)})
+    assert read_rom(rom_directory).num_parameters == 3 * 10
+
+
+def test_tiny_decoder_counts_too(rom_directory: Path) -> None:
+    write_safetensors(rom_directory / "vae_tiny" / "diffusion_pytorch_model.safetensors", {"weight": (5,)})
+    (rom_directory / "vae_tiny" / "config.json").write_text("{}", encoding="utf-8")
+    assert read_rom(rom_directory).num_parameters == 3 * 10 + 5
+
+
+def test_component_of_pickles_alone_is_refused_with_a_way_to_convert_them(rom_directory: Path) -> None:
+    (rom_directory / UNET).unlink()
+    (rom_directory / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps([0.0] * 100))
+    with pytest.raises(ManifestError, match=r"diffusion_pytorch_model\.bin is a pickle.*save_file"):
+        read_rom(rom_directory)
+
+
 def test_truncated_weights_are_refused(rom_directory: Path) -> None:
     path = rom_directory / UNET
     path.write_bytes(path.read_bytes()[:-1])

@@ -11,7 +11,7 @@ from app.errors import ManifestError
 from app.roms.catalog import read_rom
 from app.roms.memory import predict_need, read_memory_model
 from tests.support.roms import make_rom
-from tests.support.tiny_rom import VAE_SCALE_FACTOR
+from tests.support.tiny_models import VAE_SCALE_FACTOR
 
 
 def test_half_the_precision_takes_half_the_memory(tiny_rom: Path) -> None:

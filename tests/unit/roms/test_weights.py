@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ManifestError
-from app.roms.weights import count_parameters, sha256_of, weight_files
+from app.roms.weights import count_parameters, find_weights, sha256_of
 from tests.support.headers import write_header, write_safetensors
 
 TENSORS = {"a": (3, 4), "b": (5,), "scalar": ()}
@@ -97,17 +97,48 @@ def test_missing_file_is_refused(path: Path) -> None:
     assert "model.safetensors cannot be read" in refusal(path)
 
 
-def test_weights_are_found_below_a_directory(tmp_path: Path) -> None:
-    for name in ("unet/model.safetensors", "vae/old.bin", "vae/config.json", "notes.txt", "deep/er/x.ckpt"):
-        write_safetensors(tmp_path / name, {})
-    found = [path.relative_to(tmp_path).as_posix() for path in weight_files(tmp_path)]
-    assert found == ["deep/er/x.ckpt", "unet/model.safetensors", "vae/old.bin"]
+PLAIN, HALF = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"
+NON_EMA, PICKLE = "diffusion_pytorch_model.non_ema.safetensors", "diffusion_pytorch_model.bin"
+PARTS = [f"diffusion_pytorch_model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+HALF_PARTS = [f"model.fp16-0000{part}-of-00002.safetensors" for part in (1, 2)]
 
 
-def test_a_pickle_beside_safetensors_is_left_alone(tmp_path: Path) -> None:
-    for name in ("model.safetensors", "model.bin"):
+@pytest.mark.parametrize(
+    ("names", "variant", "chosen"),
+    [
+        ([PLAIN], None, [PLAIN]),
+        (["model.safetensors"], None, ["model.safetensors"]),
+        ([PLAIN, HALF, NON_EMA, PICKLE, "diffusion_pytorch_model.fp16.bin"], None, [PLAIN]),
+        ([HALF], "fp16", [HALF]),
+        ([HALF, PICKLE], "fp16", [HALF]),
+        ([NON_EMA, HALF], "fp16", [HALF]),
+        ([*PARTS, HALF], None, PARTS),
+        ([*PARTS, PLAIN], None, [PLAIN]),
+        (HALF_PARTS, "fp16", HALF_PARTS),
+        (["model.safetensors", "model.onnx", "openvino_model.bin", "flax_model.msgpack"], None, ["model.safetensors"]),
+        (["model.safetensors", "pytorch_lora_weights.safetensors"], None, ["model.safetensors"]),
+        ([PICKLE], None, [PICKLE]),
+    ],
+)
+def test_one_variant_is_chosen(tmp_path: Path, names: list[str], variant: str | None, chosen: list[str]) -> None:
+    for name in names:
         write_safetensors(tmp_path / name, {})
-    assert [path.name for path in weight_files(tmp_path)] == ["model.safetensors"]
+    weights = find_weights(tmp_path)
+    assert (weights.variant, [path.name for path in weights.files]) == (variant, chosen)
+
+
+@pytest.mark.parametrize("names", [[], ["config.json"], ["model.onnx"], ["pytorch_lora_weights.safetensors"]])
+def test_folder_without_weights_is_refused(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ManifestError, match=rf"component '{tmp_path.name}' has no weights"):
+        find_weights(tmp_path)
+
+
+def test_weights_of_which_a_part_is_missing_are_refused(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / PARTS[1], {})
+    with pytest.raises(ManifestError, match="lacks 1 of the 2 parts of its weights"):
+        find_weights(tmp_path)
 
 
 def test_digest_is_sha256(path: Path) -> None:
