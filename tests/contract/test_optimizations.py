@@ -13,7 +13,7 @@ from app.roms.catalog import read_rom
 from tests.support.forwards import CPU_OPTIMIZATIONS, Inputs, near
 from tests.support.tiny_roms import TinyRoms
 
-FAMILIES = ["sd", "bk-sdm", "sdxl", "ssd-1b", "sdxl inpainting"]
+FAMILIES = ["sd", "sd-text", "bk-sdm", "sdxl", "ssd-1b", "sdxl inpainting"]
 SETS = [*((name,) for name in CPU_OPTIMIZATIONS), *combinations(CPU_OPTIMIZATIONS, 2), CPU_OPTIMIZATIONS]
 
 

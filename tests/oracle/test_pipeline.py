@@ -32,7 +32,7 @@ def test_latents_of_every_prediction_type_are_those_of_the_pipeline(pairs: Pairs
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
-@pytest.mark.parametrize("rom", [*FAMILIES, *PREDICTIONS, "sdxl with latents_mean"])
+@pytest.mark.parametrize("rom", [*FAMILIES, *PREDICTIONS, "sd-text", "sdxl with latents_mean"])
 def test_pixels_are_those_of_the_pipeline(pairs: Pairs, rom: str, guidance_scale: float) -> None:
     pairs[rom].assert_same_pixels(guidance_scale=guidance_scale)
 

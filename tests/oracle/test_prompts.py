@@ -89,7 +89,7 @@ def test_prompt_that_fits_is_the_same_in_chunks(pairs: Pairs, rom: str, words: i
     [(LONG, "a dog", 2), (LONG, None, 2), (LONG, LONGER, 3), (SHORT, LONG, 2), (LONGER, "", 3)],
     ids=["long", "long without negative", "longer negative", "long negative alone", "three chunks"],
 )
-@pytest.mark.parametrize("rom", [*FAMILIES, "sdxl without zeros"])
+@pytest.mark.parametrize("rom", [*FAMILIES, "sd-text", "sdxl without zeros"])
 def test_long_prompt_is_its_chunks_side_by_side(
     pairs: Pairs, rom: str, prompt: str, negative: str | None, chunks: int
 ) -> None:

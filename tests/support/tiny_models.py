@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-Architecture = Literal["sd", "bk-sdm", "sdxl", "ssd-1b"]
+Architecture = Literal["sd", "sd-text", "bk-sdm", "sdxl", "ssd-1b"]
 MAX_TOKENS = 16  # with the two that frame a prompt
 LATENT_SIZE = 8
 VAE_SCALE_FACTOR = 2
@@ -35,6 +35,9 @@ _TOLD_SIZE_AND_PROMPT = {
 }
 _UNETS: dict[Architecture, dict[str, Any]] = {
     "sd": _BLOCKS | {"attention_head_dim": 8, "layers_per_block": 1, "cross_attention_dim": _WIDTH},
+    "sd-text": _BLOCKS  # as the embedded ROM: it also reads the prompt as a whole
+    | {"attention_head_dim": 8, "layers_per_block": 1, "cross_attention_dim": _WIDTH}
+    | {"addition_embed_type": "text", "addition_embed_type_num_heads": 4},
     "bk-sdm": {
         "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
         "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),

@@ -19,6 +19,7 @@ ROMS = {
     "bk-sdm": TinyRom("bk-sdm", seed=1),
     "sdxl": TinyRom("sdxl", seed=2),
     "ssd-1b": TinyRom("ssd-1b", seed=3),
+    "sd-text": TinyRom("sd-text", seed=12),
     "sd v_prediction": TinyRom("sd", "AutoencoderTiny", scheduler_config=V_PREDICTION, seed=4),
     "sdxl v_prediction": TinyRom("sdxl", "AutoencoderTiny", scheduler_config=V_PREDICTION, seed=5),
     "sd sample": TinyRom("sd", scheduler_config=SAMPLE, seed=6),
