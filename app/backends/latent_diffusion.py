@@ -10,10 +10,10 @@ import torch
 
 from app.backends.autoencoder import Autoencoder
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
-from app.backends.denoiser import Denoiser
 from app.backends.devices import flops_per_s, return_memory
 from app.backends.schedulers import find_scheduler
 from app.backends.text import TextEncoder
+from app.backends.unet import Denoiser
 from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
@@ -37,25 +37,25 @@ class Parts:
 class LatentDiffusionBackend:
     def __init__(self, parts: Parts) -> None:
         """Raises ManifestError where the parts do not fit together."""
-        unet, full = parts.denoiser.model, parts.autoencoders["full"]
-        channels = unet.config.in_channels
+        denoiser, full = parts.denoiser, parts.autoencoders["full"]
+        traits, channels = denoiser.traits, denoiser.traits.in_channels
         if channels not in (full.latent_channels, 2 * full.latent_channels + 1):
             raise ManifestError(f"its denoiser takes {channels} channels: a task that is not supported")
         self._parts: Parts | None = parts
         default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler)
-        wrapped: list[Any] = [*parts.text_encoders, parts.denoiser, *parts.autoencoders.values()]
+        in_torch: list[Any] = [*parts.text_encoders, *parts.autoencoders.values()]
         self.info = BackendInfo(
             latent_channels=full.latent_channels,
             denoiser_channels=channels,
             vae_scale_factor=full.scale_factor,
-            default_size=unet.config.sample_size * full.scale_factor,
+            default_size=traits.sample_size * full.scale_factor,
             default_scheduler=default_scheduler,
             unoffered_scheduler=unoffered_scheduler,
             noise_schedule=NoiseSchedule.from_config(parts.scheduler),
-            device=unet.device,
-            nbytes=sum(tensor.nbytes for part in wrapped for tensor in part.model.parameters()),
-            cell_bytes=unet.config.block_out_channels[0] * _ACTIVATIONS * unet.dtype.itemsize,
-            cell_step_prior_s=_FLOPS_PER_WEIGHT * unet.num_parameters() / flops_per_s(unet.device, unet.dtype),
+            device=denoiser.device,
+            nbytes=denoiser.nbytes + sum(weight.nbytes for part in in_torch for weight in part.model.parameters()),
+            cell_bytes=traits.first_channels * _ACTIVATIONS * denoiser.dtype.itemsize,
+            cell_step_prior_s=_FLOPS_PER_WEIGHT * traits.num_parameters / flops_per_s(denoiser.device, denoiser.dtype),
             decoders=tuple(parts.autoencoders),
         )
 

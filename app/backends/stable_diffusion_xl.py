@@ -27,7 +27,7 @@ def load_stable_diffusion_xl(rom: Rom, options: LoadOptions) -> LatentDiffusionB
             for number, text_model in _TEXT_ENCODERS.items()
         )
         denoiser = loading.denoiser(UNet2DConditionModel)
-        if denoiser.model.config.addition_embed_type != "text_time":
+        if not denoiser.traits.reads_size:
             raise ManifestError("its denoiser is not told of size and prompt as those of Stable Diffusion XL are")
         return LatentDiffusionBackend(
             Parts(
