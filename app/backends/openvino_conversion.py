@@ -86,7 +86,12 @@ def convert(unet: Any, folder: Path) -> None:
     waves = waves_of(unet)
     about = {"traits": asdict(UNetTraits.of(unet)), "waves": waves}
     (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
-    model = openvino.convert_model(FlatUNet(unet), example_input=example(unet.config, waves))
+    inputs = example(unet.config, waves)
+    model = openvino.convert_model(FlatUNet(unet), example_input=inputs)
+    shapes = {name: [-1, *tensor.shape[1:]] for name, tensor in inputs.items()}
+    shapes["sample"][2:] = [-1, -1]
+    shapes["encoder_hidden_states"][1] = -1
+    model.reshape(shapes)  # other sizes are refused, which otherwise give other results
     openvino.save_model(model, folder / MODEL, compress_to_fp16=False)
 
 

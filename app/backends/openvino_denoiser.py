@@ -35,7 +35,10 @@ class OpenVinoDenoiser:
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        compiled = import_openvino().Core().compile_model(folder / MODEL, "CPU", properties)
+        try:
+            compiled = import_openvino().Core().compile_model(folder / MODEL, "CPU", properties)
+        except RuntimeError as error:
+            raise RuntimeError(f"{folder} is damaged: delete it, and the U-Net is converted anew") from error
         self._waves = {name: Timesteps(**told) for name, told in about["waves"].items()}
         self._request = compiled.create_infer_request()
 

@@ -26,11 +26,10 @@ def convert_once(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> 
 
     Another process converts: the U-Net in torch never is in this one's memory, nor are torch's functions patched here.
     """
-    precision = str(dtype).removeprefix("torch.")
-    folder = cache / _key(rom, class_name, precision)
+    folder = folder_of(rom, class_name, dtype, cache)
     if not folder.is_dir():
         log_event("unet_converting", rom=rom.id, folder=str(folder))
-        program = [sys.executable, "-m", _PROGRAM, class_name, str(rom.directory / "unet"), str(folder), precision]
+        program = [sys.executable, "-m", _PROGRAM, class_name, str(rom.directory / "unet"), str(folder), _name(dtype)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         ended = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
         if ended.returncode or not folder.is_dir():
@@ -39,11 +38,15 @@ def convert_once(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> 
     return folder
 
 
-def _key(rom: Rom, class_name: str, precision: str) -> str:
-    """Digest of everything that the converted U-Net depends on. The manifest's digests were verified before."""
+def folder_of(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> Path:
+    """Named after all that the converted U-Net depends on. The manifest's digests were verified before."""
     listed = {rom.directory / file.path: file.sha256 for file in rom.manifest.files}
     unet = rom.directory / "unet"
     files = [unet / "config.json", *weight_files(unet)]
-    parts = [_FORMAT, class_name, precision, version("openvino"), version("diffusers")]
+    parts = [_FORMAT, class_name, _name(dtype), version("openvino"), version("diffusers")]
     parts += [(str(path.relative_to(unet)), listed.get(path) or sha256_of(path)) for path in files]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return cache / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -47,14 +47,18 @@ class Inputs:
         return backend.predict(self.latents, self.timestep, self.prompts)
 
 
-@pytest.fixture(params=["fake", "AutoencoderKL", "AutoencoderTiny"])
+@pytest.fixture(params=["fake", "AutoencoderKL", "AutoencoderTiny", "openvino"])
 def load(request: pytest.FixtureRequest) -> Callable[[], Backend]:
-    directories = {"AutoencoderKL": "tiny_rom", "AutoencoderTiny": "tiny_autoencoder_rom"}
+    directories = {"AutoencoderKL": "tiny_rom", "AutoencoderTiny": "tiny_autoencoder_rom", "openvino": "tiny_rom"}
     if request.param in directories:
         directory: Path = request.getfixturevalue(directories[request.param])
     else:
         directory = REPOSITORY / "tests" / "roms" / "fake"
-    return lambda: load_backend(read_rom(directory), LoadOptions("cpu", "float32"))
+    options = LoadOptions("cpu", "float32")
+    if request.param == "openvino":
+        cache_dir = request.getfixturevalue("openvino_cache").parent
+        options = LoadOptions("cpu", "float32", runtime="openvino", cache_dir=cache_dir)
+    return lambda: load_backend(read_rom(directory), options)
 
 
 @pytest.fixture
