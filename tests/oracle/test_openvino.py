@@ -22,7 +22,7 @@ from tests.support.tiny_rom import IMAGE_SIZE
 STEPS, SEED, GUIDANCE = 6, 20, 5.0
 SIZES = [(IMAGE_SIZE, IMAGE_SIZE), (24, 40)]  # height, width
 TOLERANCE = 1e-4  # of the largest latent
-LEAST_DB = {"float32": 40.0, "bfloat16": 30.0}  # PSNR of pixels
+LEAST_DB = {"float32": 40.0, "bfloat16": 45.0}  # PSNR of pixels
 
 
 @pytest.fixture(scope="module")
