@@ -37,6 +37,7 @@ _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
 @contextmanager
 def running(settings: Settings) -> Iterator[Service]:
     """A service that listens at once and becomes ready in the background."""
+    _check_runtime(settings)
     health, metrics, catalog = HealthMonitor(settings.stall_after_s), Metrics(), _read_catalog(settings)
     cache = ModelCache(partial(_load, settings, metrics, health), partial(_size_of, settings))
     engine: Future[Engine] = Future()
@@ -151,6 +152,14 @@ def _check_names(settings: Settings, catalog: Catalog) -> None:
             raise SettingsError(f"CARTRIDGE_{name}: there is no ROM {unknown[0]!r}; there are: {there}")
 
 
+def _check_runtime(settings: Settings) -> None:
+    """Raises SettingsError where U-Nets cannot be computed as `CARTRIDGE_RUNTIME` says."""
+    if settings.runtime == "openvino":
+        from app.backends.openvino_package import check_openvino
+
+        check_openvino(settings.device)
+
+
 def _limits(settings: Settings) -> InvokerLimits:
     return InvokerLimits(
         max_queue_size=settings.max_queue_size,
@@ -178,7 +187,8 @@ def _load_options(settings: Settings) -> LoadOptions:
     from app.backends.options import LoadOptions
 
     named = () if settings.optimizations == "none" else settings.optimizations
-    return LoadOptions(settings.device, settings.dtype, None if named == "auto" else named)
+    chosen = None if named == "auto" else named
+    return LoadOptions(settings.device, settings.dtype, chosen, settings.runtime, settings.cache_dir.expanduser())
 
 
 def _size_of(settings: Settings, rom: Rom) -> int:

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     memory_bytes: int = Field(default=0, ge=0)  # 0: half of what the machine has
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     optimizations: Annotated[tuple[str, ...] | Literal["auto", "none"], NoDecode] = "auto"
+    runtime: Literal["torch", "openvino"] = "torch"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     request_timeout_s: float = Field(default=55.0, gt=0, le=3600)
     max_queue_size: int = Field(default=64, ge=1)

@@ -30,6 +30,12 @@ def tiny_rom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def openvino_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where U-Nets are kept that were converted for OpenVINO, which takes seconds each."""
+    return tmp_path_factory.mktemp("cache") / "openvino"
+
+
+@pytest.fixture(scope="session")
 def tiny_backend(tiny_rom: Path) -> Iterator[Backend]:
     """The tiny ROM, loaded."""
     from app.backends.options import LoadOptions

@@ -10,11 +10,11 @@ import torch
 
 from app.backends.autoencoder import Autoencoder
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
-from app.backends.denoiser import Denoiser
 from app.backends.devices import flops_per_s, return_memory
 from app.backends.samplers import DiffusersAdapter
 from app.backends.schedulers import find_scheduler
 from app.backends.text import TextEncoder
+from app.backends.unet import Denoiser, UNetTraits
 from app.core import Decoder
 from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
@@ -39,24 +39,24 @@ class Parts:
 class LatentDiffusionBackend:
     def __init__(self, parts: Parts) -> None:
         """Raises ManifestError where the parts do not fit together."""
-        unet, full = parts.denoiser.model, parts.autoencoders["full"]
-        _check(unet.config, full.latent_channels, parts.reads_size)
+        denoiser, traits, full = parts.denoiser, parts.denoiser.traits, parts.autoencoders["full"]
+        _check(traits, full.latent_channels, parts.reads_size)
         self._parts: Parts | None = parts
         adapter = DiffusersAdapter(parts.scheduler)
         default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler, adapter)
-        wrapped: list[Any] = [*parts.text_encoders, parts.denoiser, *parts.autoencoders.values()]
+        in_torch: list[Any] = [*parts.text_encoders, *parts.autoencoders.values()]
         self.info = BackendInfo(
             latent_channels=full.latent_channels,
-            denoiser_channels=unet.config.in_channels,
+            denoiser_channels=traits.in_channels,
             vae_scale_factor=full.scale_factor,
-            default_size=unet.config.sample_size * full.scale_factor,
+            default_size=traits.sample_size * full.scale_factor,
             default_scheduler=default_scheduler,
             unoffered_scheduler=unoffered_scheduler,
             noise_schedule=NoiseSchedule.from_config(parts.scheduler),
-            device=unet.device,
-            nbytes=sum(tensor.nbytes for part in wrapped for tensor in part.model.parameters()),
+            device=denoiser.device,
+            nbytes=denoiser.nbytes + sum(weight.nbytes for part in in_torch for weight in part.model.parameters()),
             memory=parts.memory,
-            cell_step_prior_s=_FLOPS_PER_WEIGHT * unet.num_parameters() / flops_per_s(unet.device, unet.dtype),
+            cell_step_prior_s=_FLOPS_PER_WEIGHT * traits.num_parameters / flops_per_s(denoiser.device, denoiser.dtype),
             scheduler_adapter=adapter,
             decoders=tuple(parts.autoencoders),
         )
@@ -106,7 +106,7 @@ class LatentDiffusionBackend:
         return {"text_embeds": torch.stack(pooled), "time_ids": sizes.repeat(len(latents), 1)}
 
 
-def _check(unet: Any, latent_channels: int, reads_size: bool) -> None:
+def _check(unet: UNetTraits, latent_channels: int, reads_size: bool) -> None:
     """What its config says that it is given is what it will be given."""
     if unet.in_channels not in (latent_channels, 2 * latent_channels + 1):
         raise ManifestError(f"its denoiser takes {unet.in_channels} channels: a task that is not supported")

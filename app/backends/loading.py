@@ -10,9 +10,10 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from app.backends.autoencoder import AUTOENCODERS, Autoencoder
-from app.backends.denoiser import Denoiser, memory_format
 from app.backends.devices import pick_device, pick_dtype
 from app.backends.options import LoadOptions, pick_optimizations
+from app.backends.torch_denoiser import TorchDenoiser, memory_format
+from app.backends.unet import Denoiser
 from app.core import Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
@@ -28,7 +29,9 @@ class Loading:
 
     def __init__(self, rom: Rom, options: LoadOptions) -> None:
         self.index = read_json(rom.directory / "model_index.json")
+        self._rom = rom
         self._directory = rom.directory
+        self._runtime, self._cache_dir = options.runtime, options.cache_dir
         self._device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self._device)
         self._optimizations = pick_optimizations(options, self._device, self._dtype)
@@ -54,7 +57,13 @@ class Loading:
         return model.to(self._device, memory_format=self._memory_format).eval().requires_grad_(False)
 
     def denoiser(self, cls: Any) -> Denoiser:
-        return Denoiser(self.model(cls, "unet"), self._optimizations)
+        if self._cache_dir is not None and self._runtime == "openvino":
+            from app.backends.openvino_denoiser import OpenVinoDenoiser
+            from app.backends.openvino_files import convert_once
+
+            folder = convert_once(self._rom, cls.__name__, self._dtype, self._cache_dir / "openvino")
+            return OpenVinoDenoiser(folder, self._dtype)
+        return TorchDenoiser(self.model(cls, "unet"), self._optimizations)
 
     def autoencoders(self, *, upcasts_half: bool = False) -> dict[Decoder, Autoencoder]:
         """The full one and, where the ROM has it, the tiny one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,12 @@ class LoadOptions:
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     dtype: str = "auto"  # auto, float32, bfloat16, float16
     optimizations: tuple[str, ...] | None = None  # names of app.core.OPTIMIZATIONS; None: those that pay on the device
+    runtime: str = "torch"  # or "openvino": what computes U-Nets
+    cache_dir: Path | None = None  # where a runtime keeps what it makes of a model
+
+    def __post_init__(self) -> None:
+        if self.runtime != "torch" and self.cache_dir is None:
+            raise ValueError(f"the runtime {self.runtime!r} needs a cache_dir")
 
 
 def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.dtype) -> frozenset[str]:

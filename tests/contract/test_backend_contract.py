@@ -19,6 +19,7 @@ from tests.support.tiny_roms import TinyRoms
 
 REPOSITORY = Path(__file__).parent.parent.parent
 FAKE = pytest.param(("fake", ()), id="fake")
+OPENVINO = pytest.param(("sd", None), id="openvino")
 REAL = [  # with nothing done to make them fast, and with all that may be done on a CPU
     pytest.param((rom, optimizations), id=f"{rom}{' optimized' if optimizations else ''}")
     for rom in ("sd", "sd v_prediction", "bk-sdm", "sdxl", "ssd-1b")
@@ -26,11 +27,15 @@ REAL = [  # with nothing done to make them fast, and with all that may be done o
 ]
 
 
-@pytest.fixture(params=[FAKE, *REAL])
+@pytest.fixture(params=[FAKE, *REAL, OPENVINO])
 def load(request: pytest.FixtureRequest, tiny_roms: TinyRoms) -> Callable[[], Backend]:
     rom, optimizations = request.param
     directory = REPOSITORY / "tests" / "roms" / "fake" if rom == "fake" else tiny_roms[rom]
-    return lambda: load_backend(read_rom(directory), LoadOptions("cpu", "float32", optimizations))
+    options = LoadOptions("cpu", "float32", optimizations)
+    if optimizations is None:
+        cache_dir = request.getfixturevalue("openvino_cache").parent
+        options = LoadOptions("cpu", "float32", runtime="openvino", cache_dir=cache_dir)
+    return lambda: load_backend(read_rom(directory), options)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from app.backends.base import Backend, Conditioning
 
-CPU_OPTIMIZATIONS = ("tiled_attention", "prompt_keys_values", "fused_qkv", "channels_last")
+CPU_OPTIMIZATIONS = ("tiled_attention", "prompt_keys_values", "split_geglu", "fused_qkv", "channels_last")
 ROWS = 4
 SIDE = 8  # latent cells
 PROMPTS = ("a red cat", "a blue dog", "", "the sea")

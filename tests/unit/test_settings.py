@@ -74,6 +74,7 @@ def test_numbers_and_switches(monkeypatch: pytest.MonkeyPatch) -> None:
         ("max_response_bytes", str(26 * MIB)),
         ("dtype", "int8"),
         ("device", "tpu"),
+        ("runtime", "onnx"),
         ("rom_sources", "ftp://roms"),
         ("log_prompts", "perhaps"),
     ],

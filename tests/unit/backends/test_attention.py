@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from app.backends.attention import PromptAttention, attend_in_tiles
 from app.backends.base import Conditioning
-from app.backends.denoiser import Denoiser
+from app.backends.torch_denoiser import TorchDenoiser
 from tests.support.forwards import CPU_OPTIMIZATIONS, near
 from tests.support.tiny_models import LATENT_SIZE, make_unet
 
@@ -58,7 +58,7 @@ def test_attention_of_another_kind_is_left_alone_and_still_right(kind: str) -> N
     latents, prompts = torch.randn(2, 4, LATENT_SIZE, LATENT_SIZE), torch.randn(2, 16, WIDTH)
     timestep = torch.tensor([900.0, 20.0])
     wanted = unet(latents, timestep, encoder_hidden_states=prompts).sample
-    denoiser = Denoiser(unet, frozenset(CPU_OPTIMIZATIONS))
+    denoiser = TorchDenoiser(unet, frozenset(CPU_OPTIMIZATIONS))
     conditionings = [Conditioning(embeds, keys_values=denoiser.read(embeds)) for embeds in prompts]
     assert near(denoiser.predict(latents, timestep, conditionings), wanted)
     assert not any(isinstance(one, PromptAttention) for one in unet.attn_processors.values())
@@ -66,7 +66,7 @@ def test_attention_of_another_kind_is_left_alone_and_still_right(kind: str) -> N
 
 def test_attention_of_transformer_blocks_is_replaced_and_its_projections_are_one() -> None:
     unet = make_unet("sdxl")
-    Denoiser(unet, frozenset(CPU_OPTIMIZATIONS))
+    TorchDenoiser(unet, frozenset(CPU_OPTIMIZATIONS))
     assert all(isinstance(one, PromptAttention) for one in unet.attn_processors.values())
     fused = [name.endswith("attn1") for name, module in unet.named_modules() if hasattr(module, "to_qkv")]
     assert len(fused) == len(unet.attn_processors) / 2

@@ -1,4 +1,4 @@
-"""A U-Net, made fast: precision, layout, attention, and what of a prompt need not be computed at every step."""
+"""A U-Net in torch, made fast: precision, layout, attention, and what of a prompt is the same at every step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from app.backends.attention import install, project
 from app.backends.base import Conditioning
 from app.backends.feed_forward import split_gates
+from app.backends.unet import UNetTraits
 
 
 def memory_format(optimizations: frozenset[str]) -> torch.memory_format:
@@ -17,11 +18,15 @@ def memory_format(optimizations: frozenset[str]) -> torch.memory_format:
     return torch.channels_last if "channels_last" in optimizations else torch.contiguous_format
 
 
-class Denoiser:
+class TorchDenoiser:
     """`optimizations` are names of app.core.OPTIMIZATIONS."""
 
     def __init__(self, unet: Any, optimizations: frozenset[str]) -> None:
-        self.model = unet
+        self.traits = UNetTraits.of(unet)
+        self.device: torch.device = unet.device
+        self.dtype: torch.dtype = unet.dtype
+        self.nbytes = sum(tensor.nbytes for tensor in unet.parameters())
+        self._unet = unet
         self._memory_format = memory_format(optimizations)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
@@ -43,10 +48,10 @@ class Denoiser:
         added: dict[str, torch.Tensor] | None = None,  # further conditions of the U-Net, [B, ...] each
     ) -> torch.Tensor:
         """float32 [B, C, h, w]"""
-        sample = latents.to(self.model.dtype, memory_format=self._memory_format)
+        sample = latents.to(self.dtype, memory_format=self._memory_format)
         embeds, *keys_values = self._stack(prompts)
         given = {"cross_attention_kwargs": {"keys_values": keys_values}} if keys_values else {}
-        output = self.model(sample, timestep, encoder_hidden_states=embeds, added_cond_kwargs=added, **given)
+        output = self._unet(sample, timestep, encoder_hidden_states=embeds, added_cond_kwargs=added, **given)
         predicted: torch.Tensor = output.sample.float()
         return predicted
 
