@@ -65,11 +65,11 @@ def _set_up(
 ) -> None:
     """Start the engine, preload ROMs and say when the service is ready. Runs on its own thread."""
     try:
-        from app.backends.devices import memory_bytes, use_threads
+        from app.backends.devices import memory_bytes, prepare_cpu
         from app.engine.care import DeviceCare
         from app.engine.engine import Engine
 
-        use_threads(settings.threads)
+        prepare_cpu(settings.threads)
         cache.set_capacity(settings.memory_bytes or memory_bytes(settings.device))
         care = DeviceCare(cache.unload_idle, partial(health.become, Health.DEVICE_FAILED))
         started = Engine(settings.max_batch_size, metrics, care)

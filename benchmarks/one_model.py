@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from app.backends.devices import prepare_cpu
 from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.core import Budget, Decoder, ResolvedParams
@@ -100,9 +101,9 @@ def run_plain(task: Task) -> Measured:
 
 
 def run_ours(task: Task) -> Measured:
+    prepare_cpu(0)
     started = time.perf_counter()
-    named = None if task.optimizations == "auto" else tuple(filter(None, task.optimizations.split(",")))
-    backend = load_backend(read_rom(Path(task.rom)), LoadOptions("cpu", optimizations=named))
+    backend = load_backend(read_rom(Path(task.rom)), _options(task))
     loaded = time.perf_counter()
     steps = Steps()
     engine = Engine(max_batch_size=16, observer=steps)
@@ -124,6 +125,13 @@ def run_ours(task: Task) -> Measured:
     picture_s = time.perf_counter() - loaded
     engine.close()
     return Measured(loaded - started, steps.median(), picture_s, _peak_bytes())
+
+
+def _options(task: Task) -> LoadOptions:
+    if task.kind == OPENVINO:
+        return LoadOptions("cpu", runtime="openvino", cache_dir=Path("build"))
+    named = None if task.optimizations == "auto" else tuple(filter(None, task.optimizations.split(",")))
+    return LoadOptions("cpu", optimizations=named)
 
 
 def _peak_bytes() -> int:

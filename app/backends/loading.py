@@ -11,8 +11,8 @@ from transformers.utils import logging as transformers_logging
 
 from app.backends.autoencoder import AUTOENCODERS, Autoencoder
 from app.backends.devices import pick_device, pick_dtype
-from app.backends.options import LoadOptions, pick_optimizations
-from app.backends.torch_denoiser import TorchDenoiser, memory_format
+from app.backends.options import LoadOptions, pick_memory_format, pick_optimizations
+from app.backends.torch_denoiser import TorchDenoiser
 from app.backends.unet import Denoiser
 from app.core import Decoder
 from app.errors import ManifestError
@@ -31,11 +31,9 @@ class Loading:
         self.index = read_json(rom.directory / "model_index.json")
         self._rom = rom
         self._directory = rom.directory
-        self._runtime, self._cache_dir = options.runtime, options.cache_dir
         self._device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self._device)
-        self._optimizations = pick_optimizations(options, self._device, self._dtype)
-        self._memory_format = memory_format(self._optimizations)
+        self._options = options
 
     def __enter__(self) -> Loading:
         transformers_logging.disable_progress_bar()  # the log is for events
@@ -54,23 +52,28 @@ class Loading:
         model = cls.from_pretrained(
             folder, dtype=self._dtype, variant=variant, use_safetensors=True, local_files_only=True
         )
-        return model.to(self._device, memory_format=self._memory_format).eval().requires_grad_(False)
+        return model.to(self._device).eval().requires_grad_(False)
 
     def denoiser(self, cls: Any) -> Denoiser:
-        if self._cache_dir is not None and self._runtime == "openvino":
+        options = self._options
+        if options.cache_dir is not None and options.runtime == "openvino":
             from app.backends.openvino_denoiser import OpenVinoDenoiser
             from app.backends.openvino_files import convert_once
 
-            folder = convert_once(self._rom, cls.__name__, self._dtype, self._cache_dir / "openvino")
+            folder = convert_once(self._rom, cls.__name__, self._dtype, options.cache_dir / "openvino")
             return OpenVinoDenoiser(folder, self._dtype)
-        return TorchDenoiser(self.model(cls, "unet"), self._optimizations)
+        unet = self.model(cls, "unet")
+        channels = unet.config.block_out_channels[0]
+        return TorchDenoiser(unet, pick_optimizations(options, self._device, self._dtype, channels))
 
     def autoencoders(self, *, upcasts_half: bool = False) -> dict[Decoder, Autoencoder]:
         """The full one and, where the ROM has it, the tiny one."""
-        full = AUTOENCODERS[self.index["vae"][1]]
-        found: dict[Decoder, Autoencoder] = {"full": Autoencoder(self.model(full, "vae"), upcasts_half=upcasts_half)}
+        layout = pick_memory_format(self._options.optimizations)
+        full = self.model(AUTOENCODERS[self.index["vae"][1]], "vae").to(memory_format=layout)
+        found: dict[Decoder, Autoencoder] = {"full": Autoencoder(full, upcasts_half=upcasts_half)}
         if (self._directory / TINY_DECODER).is_dir():
-            found["tiny"] = Autoencoder(self.model(AUTOENCODERS["AutoencoderTiny"], TINY_DECODER))
+            tiny = self.model(AUTOENCODERS["AutoencoderTiny"], TINY_DECODER).to(memory_format=layout)
+            found["tiny"] = Autoencoder(tiny)
         return found
 
     def memory(self) -> MemoryModel:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from app.backends.devices import cpu_multiplies_in_tiles
+
+_WIDE = 256  # channels, from which on a CPU has its time go into large tensors; Stable Diffusion has 320
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,23 @@ class LoadOptions:
             raise ValueError(f"the runtime {self.runtime!r} needs a cache_dir")
 
 
-def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.dtype) -> frozenset[str]:
-    """As told, or those that were measured to pay; `make bench-step` measures each alone."""
+def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.dtype, channels: int) -> frozenset[str]:
+    """As told, or those that were measured to pay for a U-Net whose first block has so many channels."""
     if options.optimizations is not None:
         return frozenset(options.optimizations)
     chosen = {"prompt_keys_values"}
     if device.type == "cuda":
         return frozenset(chosen | {"channels_last", "cuda_graphs"})
-    chosen |= {"split_geglu"}
-    if dtype == torch.float32:
+    if channels >= _WIDE:
+        chosen |= {"split_geglu"}
+    if dtype == torch.float32 or channels >= _WIDE:
         chosen |= {"channels_last"}
-    elif dtype == torch.bfloat16 and not cpu_multiplies_in_tiles():
+    if dtype == torch.bfloat16 and not cpu_multiplies_in_tiles():
         chosen |= {"tiled_attention"}
     return frozenset(chosen)
+
+
+def pick_memory_format(optimizations: Collection[str] | None) -> torch.memory_format:
+    """Of convolutions; None: of those in autoencoders, whose tensors are large."""
+    is_last = optimizations is None or "channels_last" in optimizations
+    return torch.channels_last if is_last else torch.contiguous_format

@@ -10,12 +10,8 @@ import torch
 from app.backends.attention import install, project
 from app.backends.base import Conditioning
 from app.backends.feed_forward import split_gates
+from app.backends.options import pick_memory_format
 from app.backends.unet import UNetTraits
-
-
-def memory_format(optimizations: frozenset[str]) -> torch.memory_format:
-    """How convolutions lie in memory."""
-    return torch.channels_last if "channels_last" in optimizations else torch.contiguous_format
 
 
 class TorchDenoiser:
@@ -27,7 +23,8 @@ class TorchDenoiser:
         self.dtype: torch.dtype = unet.dtype
         self.nbytes = sum(tensor.nbytes for tensor in unet.parameters())
         self._unet = unet
-        self._memory_format = memory_format(optimizations)
+        self._memory_format = pick_memory_format(optimizations)
+        unet.to(memory_format=self._memory_format)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
         if "split_geglu" in optimizations:
