@@ -67,6 +67,7 @@ bench: install  ## measure our overhead against plain diffusers
 
 bench-engine: install nginx  ## our service against serial diffusers and LitServe, over HTTP (minutes)
 	@$(BIN)/python -m benchmarks.serving model_store/$(ROM)
+	@GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.optimizations model_store/$(ROM)
 
 bench-step: install  ## a step of SD, BK-SDM, SSD-1B and SDXL at full size against plain diffusers (half an hour, 15 GB)
 	@$(BIN)/python -m benchmarks.step

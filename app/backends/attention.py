@@ -32,14 +32,14 @@ class PromptAttention:
         encoder_hidden_states: torch.Tensor | None = None,  # [B, L, D]
         attention_mask: torch.Tensor | None = None,  # of the interface; U-Nets give none
         temb: torch.Tensor | None = None,  # likewise
-        keys_values: Sequence[torch.Tensor] = (),  # [2, B, L, C] of each attention that looks at the prompt
+        keys_values: Sequence[torch.Tensor] = (),  # [B, 2, L, C] of each attention that looks at the prompt
     ) -> torch.Tensor:
         if getattr(attn, "fused_projections", False) and self._index is None:
             query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
         else:
             query = attn.to_q(hidden_states)
             if keys_values and self._index is not None:
-                key, value = keys_values[self._index]
+                key, value = keys_values[self._index].unbind(1)
             else:
                 key, value = project(attn, hidden_states if encoder_hidden_states is None else encoder_hidden_states)
         attended = self._attend(*(_split(tensor, attn.heads) for tensor in (query, key, value)))

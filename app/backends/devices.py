@@ -6,12 +6,9 @@ import ctypes
 import gc
 import os
 import sys
-import time
-from functools import cache
 
 import torch
 
-_PROBE_SIDE, _PROBES = 512, 4
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
@@ -62,18 +59,6 @@ def free_bytes(device: torch.device) -> int:
     with open("/proc/meminfo", encoding="ascii") as lines:
         fields = dict(line.split(":", 1) for line in lines)
     return int(fields["MemAvailable"].split()[0]) * 1024
-
-
-@cache
-def flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """Multiplications and additions a second in a matrix product, measured once."""
-    matrix = torch.ones(_PROBE_SIDE, _PROBE_SIDE, dtype=dtype, device=device)
-    seconds = []
-    for _ in range(_PROBES):
-        started = time.perf_counter()
-        (matrix @ matrix)[0, 0].item()  # waits for the device
-        seconds.append(time.perf_counter() - started)
-    return 2.0 * _PROBE_SIDE**3 / min(seconds)
 
 
 def prepare_cpu(threads: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from app.backends.autoencoder import Autoencoder
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
-from app.backends.devices import flops_per_s, return_memory
+from app.backends.devices import return_memory
 from app.backends.samplers import DiffusersAdapter
 from app.backends.schedulers import find_scheduler
 from app.backends.text import TextEncoder
@@ -20,7 +21,7 @@ from app.diffusion.schedules import NoiseSchedule
 from app.errors import ManifestError
 from app.roms.memory import MemoryModel
 
-_FLOPS_PER_WEIGHT = 0.5  # and latent cell: most weights of a U-Net see a quarter of the cells or fewer
+_WARM_UP_SIDE, _DECODED_SIDE = 64, 8  # latent cells, at most
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,11 @@ class LatentDiffusionBackend:
             device=denoiser.device,
             nbytes=denoiser.nbytes + sum(weight.nbytes for part in in_torch for weight in part.model.parameters()),
             memory=parts.memory,
-            cell_step_prior_s=_FLOPS_PER_WEIGHT * traits.num_parameters / flops_per_s(denoiser.device, denoiser.dtype),
+            cell_step_prior_s=0.0,
             scheduler_adapter=adapter,
             decoders=tuple(parts.autoencoders),
         )
+        self.info = replace(self.info, cell_step_prior_s=self._warm_up())
 
     def count_chunks(self, prompt: str) -> int:
         return max(encoder.count_chunks(prompt) for encoder in self._loaded.text_encoders)
@@ -90,6 +92,20 @@ class LatentDiffusionBackend:
     def unload(self) -> None:
         self._parts = None
         return_memory()
+
+    def _warm_up(self) -> float:
+        """Run every part, so that libraries have chosen their kernels. Returns seconds a row and latent cell."""
+        info, seconds = self.info, []
+        side = min(info.default_size // info.vae_scale_factor, _WARM_UP_SIDE)
+        latents = torch.zeros((1, info.denoiser_channels, side, side), device=info.device)
+        prompt, timestep = self.encode_prompt(""), torch.zeros(1, device=info.device)
+        for _ in range(2):
+            started = time.perf_counter()
+            self.predict(latents, timestep, [prompt]).sum().item()  # waits for the device
+            seconds.append(time.perf_counter() - started)
+        for decoder in info.decoders:
+            self.decode(latents[:, : info.latent_channels, :_DECODED_SIDE, :_DECODED_SIDE], decoder=decoder)
+        return min(seconds) / side**2
 
     @property
     def _loaded(self) -> Parts:

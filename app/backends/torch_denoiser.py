@@ -9,9 +9,13 @@ import torch
 
 from app.backends.attention import install, project
 from app.backends.base import Conditioning
+from app.backends.compilation import CompiledLater, compiled_twin
 from app.backends.feed_forward import split_gates
+from app.backends.graphs import Forward, ReplayedForward, record_cuda_graph
 from app.backends.options import pick_memory_format
 from app.backends.unet import UNetTraits
+
+_ADDED = ("text_embeds", "time_ids")  # that Stable Diffusion XL is told: the prompt as a whole, sizes
 
 
 class TorchDenoiser:
@@ -22,7 +26,6 @@ class TorchDenoiser:
         self.device: torch.device = unet.device
         self.dtype: torch.dtype = unet.dtype
         self.nbytes = sum(tensor.nbytes for tensor in unet.parameters())
-        self._unet = unet
         self._memory_format = pick_memory_format(optimizations)
         unet.to(memory_format=self._memory_format)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
@@ -31,6 +34,7 @@ class TorchDenoiser:
             split_gates(unet)
         if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
+        self._forward = _accelerate(unet, optimizations)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
 
     def read(self, prompt_embeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -46,21 +50,45 @@ class TorchDenoiser:
     ) -> torch.Tensor:
         """float32 [B, C, h, w]"""
         sample = latents.to(self.dtype, memory_format=self._memory_format)
-        embeds, *keys_values = self._stack(prompts)
-        given = {"cross_attention_kwargs": {"keys_values": keys_values}} if keys_values else {}
-        output = self._unet(sample, timestep, encoder_hidden_states=embeds, added_cond_kwargs=added, **given)
-        predicted: torch.Tensor = output.sample.float()
-        return predicted
+        of_size = [added[name] for name in _ADDED] if added else []
+        return self._forward([sample, timestep, *of_size, *self._stack(prompts)]).float()
 
     def _stack(self, prompts: Sequence[Conditioning]) -> list[torch.Tensor]:
-        """Embeddings [B, L, D], then keys and values [2, B, L, C]. A step mostly has the prompts of the one before."""
+        """Embeddings [B, L, D], then keys and values [B, 2, L, C]. A step mostly has the prompts of the one before."""
         before, stacked = self._latest
         if len(before) != len(prompts) or any(one is not other for one, other in zip(before, prompts, strict=True)):
             stacked = [torch.stack([prompt.prompt_embeds for prompt in prompts])]
             layers = zip(*(prompt.keys_values for prompt in prompts), strict=True)
-            stacked += [torch.stack(layer, dim=1) for layer in layers]
+            stacked += [torch.stack(layer) for layer in layers]
             self._latest = (list(prompts), stacked)
         return stacked
+
+
+def _accelerate(unet: Any, optimizations: frozenset[str]) -> Forward:
+    """The U-Net's forward; where asked compiled in the background, and replayed on a GPU."""
+    forward, later = _flat(unet), None
+    if "compile" in optimizations:
+        forward = later = CompiledLater(forward, lambda: _flat(compiled_twin(unet)))
+    if "cuda_graphs" in optimizations and unet.device.type == "cuda":
+        forward = replayed = ReplayedForward(forward, record_cuda_graph)
+        if later is not None:
+            later.on_ready = replayed.forget
+    return forward
+
+
+def _flat(unet: Any) -> Forward:
+    """Of tensors that all have a row a batch row: sample, timestep, further conditions, embeddings, keys and values."""
+    is_told = unet.config.addition_embed_type == "text_time"
+
+    def forward(inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        sample, timestep, *others = inputs
+        added = dict(zip(_ADDED, others, strict=False)) if is_told else None
+        embeds, *keys_values = others[len(_ADDED) :] if is_told else others
+        given = {"cross_attention_kwargs": {"keys_values": keys_values}} if keys_values else {}
+        output = unet(sample, timestep, encoder_hidden_states=embeds, added_cond_kwargs=added, **given)
+        return output.sample  # type: ignore[no-any-return]
+
+    return forward
 
 
 def _fuse(unet: Any) -> None:
