@@ -43,9 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.optimizations", description=__doc__)
     parser.add_argument("rom", type=Path, metavar="ROM_DIR")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     prepare_cpu(0)
-    ways = list_ways(arguments.rom)
+    ways = list_ways(arguments.rom, arguments.steps)
     for way in ways:
         way.backend = load_backend(read_rom(arguments.rom), options_of(way.task))
     for _ in range(arguments.rounds):
@@ -54,9 +55,9 @@ def main() -> None:
     print_table({way.name: way for way in ways})
 
 
-def list_ways(rom: Path) -> list[Way]:
+def list_ways(rom: Path, steps: int) -> list[Way]:
     """Everything that can be turned on for a CPU, alone, in bfloat16; and bfloat16 itself."""
-    plain = Task(TORCH, str(rom), 20, 0, decoder="full", optimizations="", dtype=_FLOAT32, prompt=_PROMPT)
+    plain = Task(TORCH, str(rom), steps, 0, decoder="full", optimizations="", dtype=_FLOAT32, prompt=_PROMPT)
     half = replace(plain, dtype=_BFLOAT16)
     ways = [Way(_FLOAT32, plain, _FLOAT32), Way(_BFLOAT16, half, _FLOAT32)]
     names = [name for name in OPTIMIZATIONS if name not in _ON_GPUS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from app.backends.options import LoadOptions
@@ -41,7 +42,13 @@ FAMILIES: dict[str, Loader] = {
 
 
 def load_backend(rom: Rom, options: LoadOptions) -> Backend:
-    """Raises ManifestError for an unknown family or files that cannot be loaded."""
+    """Raises ManifestError for an unknown family or files that cannot be loaded.
+
+    Loading has a thread of its own, which then ends: OpenMP keeps workers for every thread that has ever computed, and
+    where they are more than the cores, all of them sleep while they wait. A step in another thread then takes twice as
+    long.
+    """
     if rom.manifest.family not in FAMILIES:
         raise ManifestError(f"family {rom.manifest.family!r} is not supported; supported: {', '.join(FAMILIES)}")
-    return FAMILIES[rom.manifest.family](rom, options)
+    with ThreadPoolExecutor(1, thread_name_prefix=f"load {rom.id}") as thread:
+        return thread.submit(FAMILIES[rom.manifest.family], rom, options).result()
