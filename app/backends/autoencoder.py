@@ -28,6 +28,8 @@ class Autoencoder:
         if config.get("latents_mean") is not None and config.get("latents_std") is not None:
             self._shift = torch.tensor(config.latents_mean, device=device).view(-1, 1, 1)
             self._factor = self._factor / torch.tensor(config.latents_std, device=device).view(-1, 1, 1)
+        # AutoencoderTiny takes tiles to be of a scale of 8, whatever its own
+        self._can_tile = getattr(model, "spatial_scale_factor", self.scale_factor) == self.scale_factor
         model.tile_sample_min_size = _TILE  # diffusers' own is as large as the pictures that the model was made for
         model.tile_latent_min_size = _TILE // self.scale_factor
         self._overflows = upcasts_half and model.dtype == torch.float16 and config.force_upcast
@@ -39,7 +41,7 @@ class Autoencoder:
     def decode(self, latents: torch.Tensor, *, upcast: bool = False, tiled: bool = False) -> torch.Tensor:
         """Latents [B, C, h, w] to RGB in -1..1, float32 [B, 3, H, W]; `upcast` computes in float32."""
         own = latents / self._factor + self._shift
-        self.model.use_tiling = tiled
+        self.model.use_tiling = tiled and self._can_tile
         return self._in_float32(self._decode, own) if upcast or self._overflows else self._decode(own)
 
     def _encode(self, image: torch.Tensor) -> EncodedImage:

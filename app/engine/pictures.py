@@ -74,7 +74,7 @@ def _is_blank(image: torch.Tensor) -> bool:
 
 
 class PreviewMap:
-    """Latents to RGB by a linear map, fitted by least squares to what the backend's fastest decoder makes of them."""
+    """Latents to RGB by a linear map, fitted by least squares to what the backend's own decoder makes of them."""
 
     def __init__(self) -> None:
         self._weights: torch.Tensor | None = None  # [C + 1, 3]
@@ -88,7 +88,7 @@ class PreviewMap:
     def render(self, backend: Backend, latents: torch.Tensor) -> list[Pixels]:
         """Pictures of one pixel a latent cell; the first of a backend is decoded, to learn from."""
         if self._weights is None:
-            self.fit(latents, backend.decode(latents, decoder=backend.info.decoders[-1]))
+            self.fit(latents, backend.decode(latents))
         assert self._weights is not None
         batch, _, height, width = latents.shape
         colours = (_samples(latents) @ self._weights).reshape(batch, height, width, 3)

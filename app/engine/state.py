@@ -160,6 +160,22 @@ class RequestState:
         """What decoding its images is expected to take at most."""
         return self.decode_on(self.costs)
 
+    @property
+    def preview_s(self) -> float:
+        """What a preview of its images is expected to take at most."""
+        has_decoder = "tiny" in self.backend.info.decoders  # otherwise it takes next to nothing
+        return self.costs.decode["tiny"].upper_s * len(self.params.seeds) if has_decoder else 0.0
+
+    def previews_after(self, step: int) -> int:
+        """How many are wanted after that many steps and later."""
+        return 0 if self.listener is None else sum(wanted >= step for wanted in self.listener.previews(len(self.path)))
+
+    @property
+    def is_previewed_next(self) -> bool:
+        """Whether a preview is wanted after the coming step."""
+        coming = self.completed_steps + 1
+        return self.previews_after(coming) > self.previews_after(coming + 1)
+
     def decode_on(self, lane: LaneCosts) -> float:
         """The same with the costs of another size."""
         return lane.decode[self.params.decoder].upper_s * len(self.params.seeds)
@@ -190,7 +206,7 @@ class RequestState:
             deadline=self.deadline,
             encode_s=0.0 if self.rows else self.expected_encode_s,
             strength=self.params.strength,
-            decode_s=self.decode_s,
+            decode_s=self.decode_s + self.preview_s * self.previews_after(begun + 1),
             stages=self.path.stages,
             extra_steps=self.extra_steps,
             ahead=sum(row.step_index + row.is_running > begun for row in self.rows),

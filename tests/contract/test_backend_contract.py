@@ -152,6 +152,16 @@ def test_picture_does_not_depend_on_its_neighbours(backend: Backend, inputs: Inp
         assert near(backend.decode(inputs.latents[row : row + 1])[0], together[row])
 
 
+def test_picture_that_is_decoded_in_parts_is_much_the_same(backend: Backend) -> None:
+    """It is larger than a part: 256 pixels a side."""
+    cells = 288 // backend.info.vae_scale_factor
+    latents = torch.randn((1, backend.info.latent_channels, cells, cells), generator=torch.Generator().manual_seed(1))
+    whole, parts = backend.decode(latents), backend.decode(latents, tiled=True)
+    assert parts.shape == whole.shape
+    assert float((parts - whole).abs().mean()) < 0.2 * float(whole.std())
+    assert torch.equal(backend.decode(latents), whole)
+
+
 def test_tall_and_wide_pictures_are_possible(backend: Backend) -> None:
     latents = torch.zeros((1, backend.info.latent_channels, 4, 8))
     assert backend.decode(latents).shape[2:] == (

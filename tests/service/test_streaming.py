@@ -82,8 +82,8 @@ def test_an_error_on_the_way_is_an_event_of_the_shape_of_all_errors(service: Ser
     assert service.logged("stopped")["status"] == 499
 
 
-@pytest.mark.parametrize("model", ["fake", "tiny"])
-def test_partial_images_are_pictures_of_what_comes(service: Serving, model: str) -> None:
+@pytest.mark.parametrize(("model", "side"), [("fake", 64), ("tiny", 8)])  # with a tiny decoder, and without
+def test_partial_images_are_pictures_of_what_comes(service: Serving, model: str, side: int) -> None:
     asked: dict[str, Any] = {"prompt": "a red star", "model": model, "num_inference_steps": 6, "n": 2}
     told = events(service, **asked, partial_images=2)
     partial = [event.content for event in told if event.name == "partial_image"]
@@ -91,7 +91,7 @@ def test_partial_images_are_pictures_of_what_comes(service: Serving, model: str)
     for content in partial:
         with Image.open(io.BytesIO(base64.b64decode(content["b64_json"]))) as image:
             image.load()
-            assert (image.format, image.width, image.height) == ("PNG", 8, 8)
+            assert (image.format, image.width, image.height) == ("PNG", side, side)
     names = [event.name for event in told]
     assert names[names.index("partial_image") - 1] == "step"
     assert told[names.index("partial_image") - 1].content["step"] == 2
