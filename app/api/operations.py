@@ -111,5 +111,6 @@ def _schema_for(rom: Rom) -> dict[str, Any]:
         "default": preset.num_inference_steps,
     }
     fields["guidance_scale"] |= {"default": preset.guidance_scale}
+    fields["decoder"] = {"enum": ["full", "tiny"] if rom.has_tiny_decoder else ["full"], "default": preset.decoder}
     fields["num_images_per_prompt"] |= {"maximum": limits.max_batch}
     return schema

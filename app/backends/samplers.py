@@ -14,7 +14,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 
 from app.backends.base import SampledPath
-from app.backends.schedulers import ADAPTED
+from app.backends.schedulers import ADAPTED, TRIAL_STEPS
 from app.diffusion.latents import make_generator
 from app.diffusion.steps import CLEAN, NoiseLevel
 from app.errors import InvalidRequest
@@ -59,8 +59,17 @@ class DiffusersAdapter:
         try:
             return self._laid_out(scheduler, num_inference_steps, begin)
         except Exception as error:
-            reason = f"{scheduler} with {num_inference_steps} steps: {type(error).__name__}: {error}"
-            raise InvalidRequest(reason[:300], param="scheduler") from error
+            reason = f"{scheduler} cannot take {num_inference_steps} steps ({type(error).__name__}: {error})"
+            param = "num_inference_steps" if self._works(scheduler) else "scheduler"
+            raise InvalidRequest(reason[:300], param=param) from error
+
+    def _works(self, scheduler: str) -> bool:
+        """Whether it can do an ordinary number of steps."""
+        try:
+            self._laid_out(scheduler, TRIAL_STEPS, 0)
+        except Exception:  # noqa: BLE001 - schedulers raise what they like
+            return False
+        return True
 
     def _lay_out(self, name: str, num_inference_steps: int, begin: int) -> SampledPath:
         cls = getattr(diffusers, name)

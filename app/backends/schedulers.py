@@ -33,7 +33,7 @@ ADAPTED = (
     "TCDScheduler",
     "UniPCMultistepScheduler",
 )
-_TRIAL_STEPS = 10
+TRIAL_STEPS = 10
 _OWN_SIGMAS: dict[str, tuple[object, ...]] = {  # other ways to space steps than those of NoiseSchedule
     "use_exponential_sigmas": (False,),
     "use_beta_sigmas": (False,),
@@ -92,7 +92,7 @@ def find_scheduler(config: Mapping[str, Any], adapter: SchedulerAdapter) -> tupl
     if nearest is not None and not _differing(nearest, config):
         return nearest.scheduler, None
     try:
-        adapter.lay_out(name, _TRIAL_STEPS, 0)
+        adapter.lay_out(name, TRIAL_STEPS, 0)
     except InvalidRequest as error:
         return _FALLBACK if nearest is None else nearest.scheduler, error.message
     return name, None

@@ -11,6 +11,8 @@ from app.backends.options import LoadOptions
 from app.backends.text import TextEncoder
 from app.roms.catalog import Rom
 
+_OFFSET = {"steps_offset": 1}  # whatever the file says: so diffusers' pipelines of this family have it
+
 
 def load_stable_diffusion(rom: Rom, options: LoadOptions) -> LatentDiffusionBackend:
     """Load a diffusers directory. Raises ManifestError when its files do not fit together."""
@@ -22,7 +24,7 @@ def load_stable_diffusion(rom: Rom, options: LoadOptions) -> LatentDiffusionBack
                 (encoder,),
                 loading.denoiser(UNet2DConditionModel),
                 loading.autoencoders(),
-                loading.scheduler(),
+                loading.scheduler() | _OFFSET,
                 loading.memory(),
             )
         )

@@ -70,6 +70,8 @@ def resolve(
         decoder=_decoder(params, preset, manifest, model),
         long_prompts=params.long_prompts or preset.long_prompts,
     )
+    if resolved.do_classifier_free_guidance and not any(map(resolved.is_guided, range(resolved.denoising_steps))):
+        notices.append(Notice("no_effect", "guidance_interval", "covers none of the steps: they go without guidance"))
     return resolved, notices
 
 

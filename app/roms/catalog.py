@@ -28,6 +28,10 @@ class Rom:
     def id(self) -> str:
         return self.manifest.id
 
+    @property
+    def has_tiny_decoder(self) -> bool:
+        return (self.directory / TINY_DECODER).is_dir()
+
 
 @dataclass
 class Catalog:

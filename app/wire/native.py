@@ -49,7 +49,7 @@ class InvocationRequest(BaseModel):
     num_inference_steps: int | None = Field(default=None, ge=1)
     guidance_scale: float | None = Field(default=None, ge=0, le=50)
     guidance_interval: list[Share] | None = Field(default=None, min_length=2, max_length=2)
-    scheduler: str | None = None
+    scheduler: str | None = Field(default=None, min_length=1)
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     seeds: list[int] | None = Field(default=None, min_length=1)
     width: int | None = Field(default=None, ge=8)
@@ -191,7 +191,9 @@ def _flatten(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_problem(error: ValidationError, spelled: dict[str, Any]) -> InvalidRequest:
-    first = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    # a wrong name before what is missing because of it
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     field = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         known = ", ".join(InvocationRequest.model_fields)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import pytest
-from diffusers import AutoencoderTiny
+from diffusers import AutoencoderTiny, DiffusionPipeline
 
 from tests.support.bench import latents_of
 from tests.support.oracles import ORACLES
-from tests.support.pairs import SEED, Pairs, assert_near, assert_pixels
+from tests.support.pairs import SEED, Pair, Pairs, assert_near, assert_pixels
+from tests.support.tiny_rom import STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
 
 FAMILIES = ["sd", "bk-sdm", "sdxl", "ssd-1b"]
 PREDICTIONS = ["sd v_prediction", "sdxl v_prediction", "sd sample", "sdxl sample"]
@@ -59,3 +62,14 @@ def test_oracle_can_tell_two_seeds_apart(pairs: Pairs) -> None:
     state = pairs["sd"].ours(seeds=(SEED + 1,))
     with pytest.raises(AssertionError):
         assert_near(latents_of(state), pairs["sd"].theirs("latent"))
+
+
+@pytest.mark.parametrize("offset", [{}, {"steps_offset": 0}], ids=["none told", "another told"])
+@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+def test_offset_of_the_steps_is_that_of_the_pipeline(tmp_path: Path, architecture: Any, offset: dict[str, int]) -> None:
+    """Stable Diffusion's pipelines have one of 1 whatever the file says; those of XL do as it says."""
+    told = {name: value for name, value in STABLE_DIFFUSION_SCHEDULE.items() if name != "steps_offset"}
+    pair = Pair(build_tiny_rom(tmp_path / "rom", TinyRom(architecture, scheduler_config=told | offset)))
+    without = {} if architecture == "sdxl" else {"safety_checker": None}
+    pipeline = DiffusionPipeline.from_pretrained(pair.directory, local_files_only=True, **without)
+    assert pair.backend.info.noise_schedule.steps_offset == pipeline.scheduler.config.steps_offset

@@ -73,7 +73,7 @@ def test_samplers_of_one_path_know_nothing_of_each_other(name: str) -> None:
         ("FlowMatchEulerDiscreteScheduler", {}, 10, "FlowMatchEulerDiscreteScheduler"),
         ("DiffusionPipeline", {}, 10, "DiffusionPipeline"),
         ("PNDMScheduler", {"prediction_type": "sample"}, 10, "prediction_type"),
-        ("PNDMScheduler", {"skip_prk_steps": False}, 2, "PNDMScheduler with 2 steps"),
+        ("PNDMScheduler", {"skip_prk_steps": False}, 2, "PNDMScheduler cannot take 2 steps"),
         ("KDPM2DiscreteScheduler", {"prediction_type": "sample"}, 10, "not implemented"),
         ("TCDScheduler", {}, 51, "51"),
         ("EulerDiscreteScheduler", {"use_beta_sigmas": True, "use_karras_sigmas": True}, 10, "Only one of"),
@@ -85,5 +85,5 @@ def test_what_a_class_cannot_do_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(InvalidRequest) as raised:
         DiffusersAdapter(STABLE_DIFFUSION | settings).lay_out(name, steps, 0)
-    assert raised.value.param == "scheduler"
+    assert raised.value.param == ("scheduler" if steps == 10 else "num_inference_steps")
     assert name in raised.value.message and reason in raised.value.message
