@@ -69,7 +69,7 @@ bench-engine: install nginx  ## our service against serial diffusers and LitServ
 	@$(BIN)/python -m benchmarks.serving model_store/$(ROM)
 	@GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.optimizations model_store/$(ROM)
 
-bench-step: install  ## a step of SD, BK-SDM, SSD-1B and SDXL at full size against plain diffusers (half an hour, 15 GB)
+bench-step: install  ## a step of SD, BK-SDM, SSD-1B and SDXL at full size against plain diffusers (a quarter of an hour, 15 GB)
 	@$(BIN)/python -m benchmarks.step
 
 bench-planner: install  ## simulate overload: what the planner keeps of its promises, against first come first served

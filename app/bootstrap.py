@@ -204,4 +204,7 @@ def _memory_of(settings: Settings, engine: Future[Engine], rom: Rom) -> MemoryNe
         return None
     from app.backends.devices import pick_device, pick_dtype
 
-    return predict_need(rom, pick_dtype(settings.dtype, pick_device(settings.device)).itemsize)
+    try:
+        return predict_need(rom, pick_dtype(settings.dtype, pick_device(settings.device)).itemsize)
+    except ManifestError:  # it will be told of when the ROM is loaded
+        return None

@@ -31,8 +31,8 @@ def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.
     if options.optimizations is not None:
         return frozenset(options.optimizations)
     chosen = {"prompt_keys_values"}
-    if device.type == "cuda":
-        return frozenset(chosen | {"channels_last", "cuda_graphs"})
+    if device.type != "cpu":
+        return frozenset(chosen | {"channels_last", "cuda_graphs"})  # the latter on CUDA alone
     if channels >= _WIDE:
         chosen |= {"split_geglu"}
     if dtype == torch.float32 or channels >= _WIDE:

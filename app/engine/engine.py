@@ -224,7 +224,7 @@ class Engine:
         ready_at = self._clock() + step.upper_s(_size(rows))
         finishing = finished_by(rows)
         for state in sorted(requests, key=lambda state: state not in finishing):
-            ready_at += state.decode_s + state.preview_s * state.is_previewed_next
+            ready_at += state.decode_s + state.coming_preview_s
             if ready_at > state.deadline:
                 return requests[0]
         return None

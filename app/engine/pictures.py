@@ -60,7 +60,8 @@ class _Decoding:
         info = self._backend.info
         pixels = len(latents) * math.prod(latents.shape[-2:]) * info.vae_scale_factor**2
         needed = info.memory.of_decoding(pixels, self._decoder)
-        return self._room.fits(self._backend, 2 * needed if upcast else needed)
+        is_single = len(latents) == 1  # several can be decoded one by one, and idle ROMs stay
+        return self._room.fits(self._backend, 2 * needed if upcast else needed, may_unload=is_single)
 
 
 def to_pixels(images: torch.Tensor) -> list[Pixels]:

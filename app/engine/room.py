@@ -20,15 +20,15 @@ class Room:
         self._free_memory = free_memory  # drops idle ROMs; whether any was dropped
         self._free_bytes = free_bytes
 
-    def fits(self, backend: Backend, nbytes: int) -> bool:
-        """Whether there is as much, after what is held in reserve and idle ROMs have been let go for it if need be."""
+    def fits(self, backend: Backend, nbytes: int, *, may_unload: bool = True) -> bool:
+        """Whether there is as much, after reserves and, where it may, idle ROMs were let go for it if need be."""
         device = backend.info.device
         if nbytes <= self._free_bytes(device):
             return True
         return_memory()
         if nbytes <= self._free_bytes(device):
             return True
-        return self._free_memory() and nbytes <= self._free_bytes(device)
+        return may_unload and self._free_memory() and nbytes <= self._free_bytes(device)
 
     def require(self, state: RequestState) -> None:
         """Raises OutOfRomMemory where not even a forward of one image would fit."""

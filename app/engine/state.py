@@ -171,10 +171,10 @@ class RequestState:
         return 0 if self.listener is None else sum(wanted >= step for wanted in self.listener.previews(len(self.path)))
 
     @property
-    def is_previewed_next(self) -> bool:
-        """Whether a preview is wanted after the coming step."""
-        coming = self.completed_steps + 1
-        return self.previews_after(coming) > self.previews_after(coming + 1)
+    def coming_preview_s(self) -> float:
+        """What a preview after the coming step is expected to take, where one is wanted."""
+        seconds, coming = self.preview_s, self.completed_steps + 1
+        return seconds * (self.previews_after(coming) - self.previews_after(coming + 1)) if seconds else 0.0
 
     def decode_on(self, lane: LaneCosts) -> float:
         """The same with the costs of another size."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.core import Decoder
+from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, read_json
 
 _ROW_TENSORS = 24  # as large as the first block's output, that a row holds at the peak
 _WEIGHT_COPIES = 2.5  # of the largest convolution, in the layout that the device multiplies
 _GUIDED_ROWS = 2
+_DECODER_CHANNELS = ("block_out_channels", "decoder_block_out_channels")
 _DECODER_TENSORS: Mapping[Decoder, int] = {"full": 13, "tiny": 8}  # as large as the last block's output
 
 
@@ -42,8 +44,8 @@ class MemoryNeed:
 
 
 def read_memory_model(directory: Path, itemsize: int) -> MemoryModel:
-    """Of a diffusers directory, for values of `itemsize` bytes. Raises ManifestError where a config is missing."""
-    unet = read_json(directory / "unet" / "config.json")["block_out_channels"]
+    """Of a diffusers directory, in values of `itemsize` bytes. Raises ManifestError where a config says too little."""
+    unet = _read_channels(directory / "unet", "block_out_channels")
     decoders = _read_decoders(directory)
     return MemoryModel(
         row_cell_bytes=_ROW_TENSORS * unet[0] * itemsize,
@@ -53,7 +55,7 @@ def read_memory_model(directory: Path, itemsize: int) -> MemoryModel:
 
 
 def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
-    """None for a ROM that is no diffusers directory. Raises ManifestError where a config is missing."""
+    """None for a ROM that is no diffusers directory. Raises ManifestError where a config says too little."""
     if not (rom.directory / INDEX_NAME).exists():
         return None
     model, pixels = read_memory_model(rom.directory, itemsize), rom.manifest.limits.max_pixels
@@ -64,9 +66,16 @@ def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
 
 def _read_decoders(directory: Path) -> dict[Decoder, list[int]]:
     """Channels of each decoder by resolution, the picture's own first."""
-    folders: dict[Decoder, Path] = {"full": directory / "vae", "tiny": directory / TINY_DECODER}
-    configs = {name: read_json(folder / "config.json") for name, folder in folders.items() if folder.is_dir()}
-    return {
-        name: config.get("block_out_channels") or config["decoder_block_out_channels"]
-        for name, config in configs.items()
-    }
+    decoders: dict[Decoder, list[int]] = {"full": _read_channels(directory / "vae", *_DECODER_CHANNELS)}
+    if (directory / TINY_DECODER).is_dir():
+        decoders["tiny"] = _read_channels(directory / TINY_DECODER, *_DECODER_CHANNELS)
+    return decoders
+
+
+def _read_channels(folder: Path, *names: str) -> list[int]:
+    """The first of these fields of a config that is there."""
+    config = read_json(folder / "config.json")
+    for name in names:
+        if isinstance(channels := config.get(name), list) and channels and all(isinstance(n, int) for n in channels):
+            return channels
+    raise ManifestError(f"{folder.name}/config.json does not say {names[0]}")

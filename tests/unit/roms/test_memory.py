@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def test_missing_config_is_named(tiny_rom: Path, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(ManifestError, match=r"config\.json"):
         predict_need(replace(read_rom(tiny_rom), directory=tmp_path), 4)
+
+
+@pytest.mark.parametrize("told", ["{}", '{"block_out_channels": []}', '{"block_out_channels": "wide"}'])
+def test_config_that_tells_too_little_is_named(tiny_rom: Path, tmp_path: Path, told: str) -> None:
+    directory = shutil.copytree(tiny_rom, tmp_path / "rom")
+    (directory / "unet" / "config.json").write_text(told)
+    with pytest.raises(ManifestError, match=r"unet/config\.json does not say block_out_channels"):
+        predict_need(replace(read_rom(tiny_rom), directory=directory), 4)
