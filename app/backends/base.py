@@ -5,7 +5,7 @@ Guidance lives in `app.diffusion`, and so do the schedulers that are tables. Oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,11 +93,15 @@ class BackendInfo:
     unoffered_scheduler: str | None  # why what its files ask for cannot be, where default_scheduler stands in for it
     noise_schedule: NoiseSchedule
     device: torch.device
-    nbytes: int  # of the weights in memory
+    parts: Mapping[str, int]  # bytes of the weights in memory, by a key that equal parts of other ROMs have too
     memory: MemoryModel
     cell_step_prior_s: float  # prior: time of a forward, for each row and latent cell
     decoders: tuple[Decoder, ...] = ("full",)
     scheduler_adapter: SchedulerAdapter | None = None  # None: tables are all there is
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.parts.values())
 
     @property
     def is_inpainting(self) -> bool:

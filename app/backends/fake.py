@@ -31,7 +31,7 @@ class FakeBackend:
             unoffered_scheduler=None,
             noise_schedule=NoiseSchedule(prediction_type="sample"),
             device=torch.device("cpu"),
-            nbytes=1024,
+            parts={f"fake {id(self)}": 1024},
             memory=MemoryModel(row_cell_bytes=1024),
             cell_step_prior_s=0.0,
             decoders=("full", "tiny"),

@@ -55,7 +55,9 @@ class LatentDiffusionBackend:
             unoffered_scheduler=unoffered_scheduler,
             noise_schedule=NoiseSchedule.from_config(parts.scheduler),
             device=denoiser.device,
-            nbytes=denoiser.nbytes + sum(weight.nbytes for part in in_torch for weight in part.model.parameters()),
+            parts={
+                f"{id(self)}": denoiser.nbytes + sum(w.nbytes for part in in_torch for w in part.model.parameters())
+            },
             memory=parts.memory,
             cell_step_prior_s=0.0,
             scheduler_adapter=adapter,

@@ -44,7 +44,7 @@ def folder_of(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> Pat
     """Named after all that the converted U-Net depends on. The manifest's digests were verified before."""
     listed = {rom.directory / file.path: file.sha256 for file in rom.manifest.files}
     unet = rom.directory / "unet"
-    files = [unet / "config.json", *find_weights(unet).files]
+    files = [unet / "config.json", *(unet / name for name in find_weights(unet).files)]
     parts = [_FORMAT, class_name, _name(dtype), version("openvino"), version("diffusers")]
     parts += [(str(path.relative_to(unet)), listed.get(path) or sha256_of(path)) for path in files]
     return cache / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -8,25 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
-from app.roms.manifest import INDEX_NAME, TINY_DECODER, RomManifest, read_json, read_manifest, slug
+from app.roms.components import Component, read_components
+from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest, slug
 from app.roms.store import RomStore
-from app.roms.weights import count_parameters, find_weights, sha256_of
-
-_MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
-_OTHERS = ("scheduler", "tokenizer", "tokenizer_2")
+from app.roms.weights import sha256_of
 
 
 @dataclass(frozen=True)
 class Rom:
-    """A ROM whose files have been looked at. `num_parameters` comes from the headers of the weights that are loaded."""
+    """A ROM whose files have been looked at."""
 
     manifest: RomManifest
     directory: Path
-    num_parameters: int
+    components: tuple[Component, ...] = ()  # that are loaded
 
     @property
     def id(self) -> str:
         return self.manifest.id
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(component.num_parameters for component in self.components)
 
     @property
     def has_tiny_decoder(self) -> bool:
@@ -82,7 +84,7 @@ def read_rom(directory: Path) -> Rom:
             raise ManifestError(f"{file.path} is missing")
         if path.stat().st_size != file.bytes:
             raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
-    return Rom(manifest, directory, sum(_count(folder) for folder in _models(directory)))
+    return Rom(manifest, directory, read_components(directory, manifest))
 
 
 def verify_digests(rom: Rom) -> None:
@@ -90,22 +92,3 @@ def verify_digests(rom: Rom) -> None:
     for file in rom.manifest.files:
         if sha256_of(rom.directory / file.path) != file.sha256:
             raise ManifestError(f"{file.path} does not have the sha256 of the manifest")
-
-
-def _models(directory: Path) -> list[Path]:
-    """The folders of weights that are loaded: of what model_index.json lists, and the tiny decoder.
-
-    What else it lists, such as a safety checker, is not, and need not be there.
-    """
-    index = read_json(directory / INDEX_NAME) if (directory / INDEX_NAME).exists() else {}
-    listed = [name for name, entry in index.items() if isinstance(entry, list) and entry[:1] not in ([], [None])]
-    for name in listed:
-        if name in (*_MODELS, *_OTHERS) and not (directory / name).is_dir():
-            raise ManifestError(f"component {name!r} is missing: {INDEX_NAME} lists it, and there is no such folder")
-    names = [name for name in listed if name in _MODELS]
-    return [directory / name for name in (*names, TINY_DECODER) if (directory / name).is_dir()]
-
-
-def _count(folder: Path) -> int:
-    read_json(folder / "config.json")
-    return sum(count_parameters(path) for path in find_weights(folder).files)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.errors import ManifestError
 
+HEADER_START = 9  # bytes that tell how long the header is, and a pickle from one
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _PICKLE_SIGNS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt"}
@@ -26,31 +27,44 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Weights:
-    """One variant of a component's weights; none: the plain one."""
+    """The names of one variant's files; a variant that is None is the plain one."""
 
     variant: str | None
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What a safetensors file says of itself at its beginning."""
+
+    num_parameters: int  # values in all tensors
+    outline: str  # sha256 of the names, shapes, types and places of the tensors
 
 
 def find_weights(folder: Path) -> Weights:
-    """The plain variant or, where there is none, the first by name; pickles where there is nothing else.
+    """The weights in a component's folder; see `pick_weights`."""
+    return pick_weights(folder.name, [path.name for path in folder.iterdir() if path.is_file()])
 
-    Raises ManifestError when there are no weights, or a part of them is missing.
+
+def pick_weights(component: str, names: list[str]) -> Weights:
+    """Of the files in a component's folder: the plain variant or, where there is none, the first by name.
+
+    Pickles where there is nothing else. Raises ManifestError when there are no weights, or a part of them is missing.
     """
     found: dict[str, list[re.Match[str]]] = {}
-    for match in map(_NAME.fullmatch, sorted(path.name for path in folder.iterdir() if path.is_file())):
+    for match in map(_NAME.fullmatch, sorted(names)):
         if match:
             found.setdefault(match["variant"] or "", []).append(match)
     if found:
         variant = min(found)
-        return Weights(variant or None, tuple(folder / name for name in _whole(folder, found[variant])))
-    pickles = sorted(path for path in folder.iterdir() if path.suffix in _PICKLE_SUFFIXES)
+        return Weights(variant or None, tuple(_whole(component, found[variant])))
+    pickles = sorted(name for name in names if Path(name).suffix in _PICKLE_SUFFIXES)
     if not pickles:
-        raise ManifestError(f"component {folder.name!r} has no weights (a .safetensors file as diffusers names it)")
+        raise ManifestError(f"component {component!r} has no weights (a .safetensors file as diffusers names it)")
     return Weights(None, tuple(pickles))
 
 
-def _whole(folder: Path, matches: list[re.Match[str]]) -> list[str]:
+def _whole(component: str, matches: list[re.Match[str]]) -> list[str]:
     """The file of a variant, or all of those it is split into."""
     single = [match.string for match in matches if not match["shards"]]
     if single:
@@ -58,37 +72,54 @@ def _whole(folder: Path, matches: list[re.Match[str]]) -> list[str]:
     parts = int(matches[0]["shards"])
     if len(matches) < parts:
         missing = parts - len(matches)
-        raise ManifestError(f"component {folder.name!r} lacks {missing} of the {parts} parts of its weights")
+        raise ManifestError(f"component {component!r} lacks {missing} of the {parts} parts of its weights")
     return [match.string for match in matches]
 
 
-def count_parameters(path: Path) -> int:
-    """Number of values in a safetensors file, from its header.
-
-    Raises ManifestError when the file is missing, a pickle, truncated, or no safetensors at all.
-    """
+def read_header(path: Path) -> WeightsHeader:
+    """Raises ManifestError when the file is missing, a pickle, truncated, or no safetensors at all."""
     try:
         with path.open("rb") as file:
-            head, first = file.read(8), file.read(1)
             size = path.stat().st_size
-            if head.startswith(_PICKLE_SIGNS) and first != b"{":  # a header may be 0x0280 bytes long
-                raise ManifestError(
-                    f"{path.name} is a pickle, which can run code when opened; convert it on a machine you trust with"
-                    " safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')"
-                )
-            header_bytes = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-            if not 2 <= header_bytes <= min(_MAX_HEADER_BYTES, size):
-                raise ManifestError(f"{path.name} is not a safetensors file, or is cut short")
-            header = json.loads(first + file.read(header_bytes - 1))
-            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-            end = 8 + header_bytes + max((entry["data_offsets"][1] for entry in tensors), default=0)
-            if size != end:
-                raise ManifestError(f"{path.name} is cut short or damaged: {size} bytes, its header promises {end}")
-            return sum(math.prod(entry["shape"]) for entry in tensors)
+            head = file.read(HEADER_START)
+            return parse_header(path.name, head + file.read(header_end(path.name, head, size) - HEADER_START), size)
     except OSError as error:
         raise ManifestError(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def header_end(name: str, head: bytes, size: int) -> int:
+    """Where the header of a file of `size` bytes ends, by its first HEADER_START bytes.
+
+    Raises ManifestError when it is a pickle, or no safetensors at all.
+    """
+    if head.startswith(_PICKLE_SIGNS) and head[8:9] != b"{":  # a header may be 0x0280 bytes long
+        raise ManifestError(
+            f"{name} is a pickle, which can run code when opened; convert it on a machine you trust with"
+            " safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')"
+        )
+    header_bytes = struct.unpack("<Q", head[:8])[0] if len(head) >= 8 else 0
+    if not 2 <= header_bytes <= min(_MAX_HEADER_BYTES, size):
+        raise ManifestError(f"{name} is not a safetensors file, or is cut short")
+    return 8 + int(header_bytes)
+
+
+def parse_header(name: str, head: bytes, size: int) -> WeightsHeader:
+    """Of a file of `size` bytes, by its first bytes up to `header_end` or more.
+
+    Raises ManifestError where the header is none, or promises another size.
+    """
+    text = head[8 : header_end(name, head, size)]
+    try:
+        header = json.loads(text)
+        header.pop("__metadata__", None)
+        tensors = list(header.values())
+        end = 8 + len(text) + max((entry["data_offsets"][1] for entry in tensors), default=0)
+        num_parameters = sum(math.prod(entry["shape"]) for entry in tensors)
+        if size != end:
+            raise ManifestError(f"{name} is cut short or damaged: {size} bytes, its header promises {end}")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ManifestError(f"{path.name} has no valid safetensors header") from error
+        raise ManifestError(f"{name} has no valid safetensors header") from error
+    return WeightsHeader(num_parameters, hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest())
 
 
 def sha256_of(path: Path) -> str:

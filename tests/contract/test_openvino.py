@@ -52,7 +52,7 @@ def make_unet_rom(directory: Path, **config: Any) -> Rom:
         torch.manual_seed(3)
         unet = UNet2DConditionModel(**blocks | sizes | {"attention_head_dim": 8} | config)
     unet.save_pretrained(directory / "unet", safe_serialization=True)
-    return Rom(RomManifest(id="unet", family="stable_diffusion"), directory, 0)
+    return Rom(RomManifest(id="unet", family="stable_diffusion"), directory)
 
 
 def in_torch(rom: Rom, dtype: torch.dtype) -> Denoiser:

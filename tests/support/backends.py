@@ -177,7 +177,7 @@ class UnloadedBackend(FakeBackend):
 
     def __init__(self, on_unload: Callable[[], None], nbytes: int) -> None:
         super().__init__()
-        self.info = replace(self.info, nbytes=nbytes)
+        self.info = replace(self.info, parts={f"{id(self)}": nbytes})
         self._on_unload = on_unload
 
     def unload(self) -> None:

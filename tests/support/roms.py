@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from app.roms.catalog import Rom
+from app.roms.components import Component
 from app.roms.manifest import RomManifest
 from tests.support.headers import write_safetensors
 
@@ -46,4 +47,5 @@ def describe_file(directory: Path, path: str) -> dict[str, Any]:
 def make_rom(rom_id: str, num_parameters: int = 0, **fields: Any) -> Rom:
     """A ROM without a directory."""
     manifest = RomManifest.model_validate({"id": rom_id, "family": "fake"} | fields)
-    return Rom(manifest, Path("/nowhere") / rom_id, num_parameters)
+    component = Component("unet", "Fake", (f"{rom_id}.safetensors",), num_parameters, rom_id)
+    return Rom(manifest, Path("/nowhere") / rom_id, (component,))
