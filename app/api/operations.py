@@ -101,7 +101,7 @@ def _schema_for(rom: Rom) -> dict[str, Any]:
     fields = schema["properties"]
     fields["model"] = {"enum": ["auto", rom.id], "default": "auto"}
     fields["preset"] = {"enum": list(rom.manifest.presets), "default": "default"}
-    own_class = adapted_class(rom.directory)
+    own_class = adapted_class(rom.model_directory)
     offered = offered_schedulers(rom.manifest, own_class)
     fields["scheduler"] = {"enum": list(offered), "default": preset.scheduler or own_class}
     fields["num_inference_steps"] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import torch
 
 from app.backends.graphs import Forward
+from app.backends.sharing import share_weights
 from app.logs import log_event
 
 
 def compiled_twin(unet: Any, **options: Any) -> Any:
     """A U-Net with the same weights, not copied, whose repeated blocks are compiled when they are first called."""
-    shared = {id(tensor): tensor for tensor in (*unet.parameters(), *unet.buffers())}
-    twin = copy.deepcopy(unet, shared)
+    twin = share_weights(unet)
     twin.compile_repeated_blocks(**options)
     return twin
 

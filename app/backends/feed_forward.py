@@ -25,8 +25,8 @@ class SplitGEGLU(torch.nn.Module):
 
 
 def split_gates(unet: Any) -> None:
-    """Replace every GEGLU; the weights stay where they are."""
+    """Replace every GEGLU but those with a LoRA, which are more than their weights; the weights stay where they are."""
     for module in unet.modules():
         for name, child in list(module.named_children()):
-            if isinstance(child, GEGLU):
+            if isinstance(child, GEGLU) and isinstance(child.proj, torch.nn.Linear):
                 setattr(module, name, SplitGEGLU(child.proj))

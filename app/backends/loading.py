@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
@@ -21,6 +21,9 @@ from app.roms.manifest import TINY_DECODER, read_json
 from app.roms.memory import MemoryModel, read_memory_model
 from app.roms.weights import find_weights
 
+if TYPE_CHECKING:
+    from app.backends.lora import Lora
+
 _FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
 
@@ -28,15 +31,16 @@ class Loading:
     """Within its `with`, errors of the libraries become ManifestError."""
 
     def __init__(self, rom: Rom, options: LoadOptions) -> None:
-        self.index = read_json(rom.directory / "model_index.json")
+        self.index = read_json(rom.model_directory / "model_index.json")
         self._rom = rom
-        self._directory = rom.directory
+        self._directory = rom.model_directory
         self._device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self._device)
         self._options = options
 
     def __enter__(self) -> Loading:
         transformers_logging.disable_progress_bar()  # the log is for events
+        self._lora = self._read_lora()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -47,6 +51,11 @@ class Loading:
         return cls.from_pretrained(self._folder(name), local_files_only=True)
 
     def model(self, cls: Any, name: str) -> Any:
+        """The ROM's own module: its base's with a LoRA over it, where it is one."""
+        base = self._base_model(cls, name)
+        return base if self._lora is None else self._lora.over(name, base)
+
+    def _base_model(self, cls: Any, name: str) -> Any:
         folder = self._folder(name)
         variant = find_weights(folder).variant
         model = cls.from_pretrained(
@@ -56,7 +65,7 @@ class Loading:
 
     def denoiser(self, cls: Any) -> Denoiser:
         options = self._options
-        if options.cache_dir is not None and options.runtime == "openvino":
+        if options.cache_dir is not None and options.runtime == "openvino" and not self._adds_to("unet"):
             from app.backends.openvino_denoiser import OpenVinoDenoiser
             from app.backends.openvino_files import convert_once
 
@@ -81,6 +90,20 @@ class Loading:
 
     def scheduler(self) -> dict[str, Any]:
         return read_json(self._directory / "scheduler" / "scheduler_config.json")
+
+    def _read_lora(self) -> Lora | None:
+        if self._rom.base is None:
+            return None
+        from app.backends.lora import Lora
+
+        rom = self._rom
+        lora = Lora(rom.directory / rom.components[-1].files[0], rom.manifest.lora_scale, read_json(self._folder("unet") / "config.json"))
+        if missing := sorted(name for name in lora.models if not (self._directory / name).is_dir()):
+            raise ManifestError(f"its LoRA is for a {missing[0]}, which its base has not")
+        return lora
+
+    def _adds_to(self, name: str) -> bool:
+        return self._lora is not None and name in self._lora.models
 
     def _folder(self, name: str) -> Path:
         folder = self._directory / name

@@ -29,7 +29,7 @@ def convert_once(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> 
     folder = folder_of(rom, class_name, dtype, cache)
     if not folder.is_dir():
         log_event("unet_converting", rom=rom.id, folder=str(folder))
-        source = rom.directory / "unet"
+        source = rom.model_directory / "unet"
         told = (class_name, str(source), find_weights(source).variant or "", str(folder), _name(dtype))
         program = [sys.executable, "-m", _PROGRAM, *told]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -43,7 +43,7 @@ def convert_once(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> 
 def folder_of(rom: Rom, class_name: str, dtype: torch.dtype, cache: Path) -> Path:
     """Named after all that the converted U-Net depends on. The manifest's digests were verified before."""
     listed = {rom.directory / file.path: file.sha256 for file in rom.manifest.files}
-    unet = rom.directory / "unet"
+    unet = rom.model_directory / "unet"
     files = [unet / "config.json", *(unet / name for name in find_weights(unet).files)]
     parts = [_FORMAT, class_name, _name(dtype), version("openvino"), version("diffusers")]
     parts += [(str(path.relative_to(unet)), listed.get(path) or sha256_of(path)) for path in files]

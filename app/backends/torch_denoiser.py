@@ -92,8 +92,12 @@ def _flat(unet: Any) -> Forward:
 
 
 def _fuse(unet: Any) -> None:
-    """Query, key and value of the self attentions in one projection."""
+    """Query, key and value of the self attentions in one projection, but where a LoRA adds to one of the three."""
     for name, module in unet.named_modules():
-        if name.endswith("attn1"):
+        if name.endswith("attn1") and all(isinstance(one, torch.nn.Linear) for one in _projections(module)):
             module.fuse_projections()
             del module.to_q, module.to_k, module.to_v
+
+
+def _projections(attn: Any) -> tuple[Any, Any, Any]:
+    return attn.to_q, attn.to_k, attn.to_v

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
+from app.roms.lora import inherit, read_lora
 from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest, slug
 from app.roms.store import RomStore
 from app.roms.weights import sha256_of
@@ -20,7 +21,8 @@ class Rom:
 
     manifest: RomManifest
     directory: Path
-    components: tuple[Component, ...] = ()  # that are loaded
+    components: tuple[Component, ...] = ()  # that are loaded; of a LoRA its base's, then itself
+    base: Rom | None = None  # of a LoRA
 
     @property
     def id(self) -> str:
@@ -31,8 +33,13 @@ class Rom:
         return sum(component.num_parameters for component in self.components)
 
     @property
+    def model_directory(self) -> Path:
+        """Where the configs of its models are, and the folders of those components that are no LoRA."""
+        return self.base.model_directory if self.base else self.directory
+
+    @property
     def has_tiny_decoder(self) -> bool:
-        return (self.directory / TINY_DECODER).is_dir()
+        return any(component.name == TINY_DECODER for component in self.components)
 
 
 @dataclass
@@ -72,11 +79,27 @@ def read_catalog(stores: list[RomStore]) -> Catalog:
                 catalog.quarantined.setdefault(slug(directory.name), error.message)
             else:
                 catalog.roms.setdefault(rom.id, rom)
+    for rom in catalog:
+        if rom.manifest.base is not None:
+            try:
+                catalog.roms[rom.id] = lay_over_base(rom, catalog)
+            except ManifestError as error:
+                catalog.quarantine(rom.id, error.message)
     return catalog
 
 
+def lay_over_base(rom: Rom, catalog: Catalog) -> Rom:
+    """A LoRA as it was read, with its base, whichever source has that. Raises ManifestError."""
+    try:
+        base = catalog.get(rom.manifest.base or "")
+    except (UnknownRom, RomUnavailable) as error:
+        raise ManifestError(f"its base: {error.message}") from error
+    manifest = inherit(rom.manifest, base.manifest)
+    return replace(rom, manifest=manifest, components=(*base.components, *rom.components), base=base)
+
+
 def read_rom(directory: Path) -> Rom:
-    """Check a ROM's manifest, files and weight headers. Raises ManifestError."""
+    """Check a ROM's manifest, files and weight headers. A LoRA does not have its base yet. Raises ManifestError."""
     manifest = read_manifest(directory)
     for file in manifest.files:
         path = directory / file.path
@@ -84,11 +107,15 @@ def read_rom(directory: Path) -> Rom:
             raise ManifestError(f"{file.path} is missing")
         if path.stat().st_size != file.bytes:
             raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
+    if manifest.base is not None:
+        return Rom(manifest, directory, (read_lora(directory, manifest),))
     return Rom(manifest, directory, read_components(directory, manifest))
 
 
 def verify_digests(rom: Rom) -> None:
-    """Compare every listed file with its sha256. Raises ManifestError naming the first that differs."""
+    """Compare every listed file with its sha256, those of a base too. Raises ManifestError naming one that differs."""
+    if rom.base is not None:
+        verify_digests(rom.base)
     for file in rom.manifest.files:
         if sha256_of(rom.directory / file.path) != file.sha256:
             raise ManifestError(f"{file.path} does not have the sha256 of the manifest")

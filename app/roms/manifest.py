@@ -93,7 +93,9 @@ class RomManifest(_Frozen):
     id: str = Field(pattern=ROM_ID.pattern)
     revision: str = "1"
     title: str = ""
-    family: str
+    family: str = ""  # empty: that of the base, or of the file that is the whole model
+    base: str | None = Field(default=None, pattern=ROM_ID.pattern)  # the ROM that a LoRA is laid over
+    lora_scale: float = 1.0
     license: str = ""
     source: str = ""
     domain: Domain = Domain()
@@ -107,6 +109,8 @@ class RomManifest(_Frozen):
     def _complete(self) -> RomManifest:
         if "{prompt}" not in self.prompt_template:
             raise ValueError("prompt_template must contain {prompt}")
+        if self.base is None and "lora_scale" in self.model_fields_set:
+            raise ValueError("lora_scale is of a LoRA, which has a base")
         if "default" not in self.presets:
             object.__setattr__(self, "presets", {"default": Preset(), **self.presets})
         return self

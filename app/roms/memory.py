@@ -56,10 +56,10 @@ def read_memory_model(directory: Path, itemsize: int) -> MemoryModel:
 
 def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
     """None for a ROM that is no diffusers directory. Raises ManifestError where a config says too little."""
-    if not (rom.directory / INDEX_NAME).exists():
+    if not (rom.model_directory / INDEX_NAME).exists():
         return None
-    model, pixels = read_memory_model(rom.directory, itemsize), rom.manifest.limits.max_pixels
-    cells = pixels >> 2 * (len(_read_decoders(rom.directory)["full"]) - 1)
+    model, pixels = read_memory_model(rom.model_directory, itemsize), rom.manifest.limits.max_pixels
+    cells = pixels >> 2 * (len(_read_decoders(rom.model_directory)["full"]) - 1)
     image_bytes = max(model.of_forward(_GUIDED_ROWS, cells), model.of_decoding(pixels, "full"))
     return MemoryNeed(rom.num_parameters * itemsize, image_bytes)
 

@@ -13,10 +13,12 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.errors import ManifestError
 
 HEADER_START = 9  # bytes that tell how long the header is, and a pickle from one
+_METADATA = "__metadata__"
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _PICKLE_SIGNS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt"}
@@ -94,8 +96,7 @@ def header_end(name: str, head: bytes, size: int) -> int:
     """
     if head.startswith(_PICKLE_SIGNS) and head[8:9] != b"{":  # a header may be 0x0280 bytes long
         raise ManifestError(
-            f"{name} is a pickle, which can run code when opened; convert it on a machine you trust with"
-            " safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')"
+            f"{name} is a pickle, which can run code when opened; convert it with: cartridge roms convert {name}"
         )
     header_bytes = struct.unpack("<Q", head[:8])[0] if len(head) >= 8 else 0
     if not 2 <= header_bytes <= min(_MAX_HEADER_BYTES, size):
@@ -111,7 +112,7 @@ def parse_header(name: str, head: bytes, size: int) -> WeightsHeader:
     text = head[8 : header_end(name, head, size)]
     try:
         header = json.loads(text)
-        header.pop("__metadata__", None)
+        header.pop(_METADATA, None)
         tensors = list(header.values())
         end = 8 + len(text) + max((entry["data_offsets"][1] for entry in tensors), default=0)
         num_parameters = sum(math.prod(entry["shape"]) for entry in tensors)
@@ -122,6 +123,42 @@ def parse_header(name: str, head: bytes, size: int) -> WeightsHeader:
     return WeightsHeader(num_parameters, hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest())
 
 
+def read_tensors(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a file's tensors by their names. Raises ManifestError as `read_header` does."""
+    return {name: tuple(entry["shape"]) for name, entry in _read_entries(path).items() if name != _METADATA}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file's maker noted in its header. Raises ManifestError as `read_header` does."""
+    metadata = _read_entries(path).get(_METADATA)
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def find_only_file(directory: Path) -> Path | None:
+    """The one file of weights in a directory itself; a pickle where there is nothing else; None where there is none.
+
+    Raises ManifestError where there are several.
+    """
+    files = sorted(path for path in directory.iterdir() if path.is_file())
+    found = [path for path in files if path.suffix == ".safetensors"]
+    found = found or [path for path in files if path.suffix in _PICKLE_SUFFIXES]
+    if len(found) > 1:
+        raise ManifestError(f"holds several files of weights, of which one is to be left: {_names(found)}")
+    return found[0] if found else None
+
+
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_entries(path: Path) -> dict[str, Any]:
+    read_header(path)  # raises what is wrong with it
+    with path.open("rb") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        entries: dict[str, Any] = json.loads(file.read(size))
+    return entries
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(path.name for path in paths)
