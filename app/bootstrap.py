@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -11,19 +13,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core import Health
-from app.errors import CartridgeError, ManifestError, SettingsError
+from app.errors import ManifestError, SettingsError
 from app.health import HealthMonitor
+from app.invoker.hosted import HostedModels
 from app.invoker.invoker import Invoker, InvokerLimits
 from app.invoker.jobs import Jobs
 from app.invoker.service import Service, ServiceOptions
+from app.invoker.supply import Supply
 from app.logs import log_event
 from app.metrics import Metrics
 from app.model_cache import ModelCache
 from app.residency import Footprint
-from app.roms.catalog import Catalog, Rom, read_catalog, verify_digests
+from app.roms.catalog import Rom
+from app.roms.disk import Hooks, RomDisk
+from app.roms.library import RomLibrary
 from app.roms.memory import MemoryNeed, predict_need
+from app.roms.s3 import S3Store
 from app.roms.store import open_store
-from app.settings import PLATFORM_MODEL_DIR, Settings
+from app.settings import PLATFORM_MODEL_DIR, Settings, bytes_of
+from app.startup import Startup, Wishes
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
@@ -39,112 +47,92 @@ _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
 def running(settings: Settings) -> Iterator[Service]:
     """A service that listens at once and becomes ready in the background."""
     _check_runtime(settings)
-    health, metrics, catalog = HealthMonitor(settings.stall_after_s), Metrics(), _read_catalog(settings)
-    cache = ModelCache(partial(_load, settings, metrics, health), partial(_footprint_of, settings))
+    health, metrics = HealthMonitor(settings.stall_after_s), Metrics()
+    library = _open_library(settings, metrics)
+    cache = ModelCache(partial(_load, settings, metrics, health, library), partial(_footprint_of, settings))
+    startup = Startup(
+        library, cache, health, Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
+    )
     engine: Future[Engine] = Future()
-    invoker = Invoker(catalog, cache, engine, health, metrics, _limits(settings))
+    invoker = Invoker(Supply(library, cache), engine, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)
+    hosted = HostedModels(library, cache) if settings.multi_model else None
     workers = ThreadPoolExecutor(settings.max_queue_size + _SPARE_WORKERS, thread_name_prefix="request")
     with ExitStack() as stack:
         stack.callback(log_event, "stopped")
         stack.callback(cache.unload_idle)
+        stack.callback(library.close)
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
-        set_up = partial(_set_up, settings, catalog, cache, engine, health, metrics)
+        set_up = partial(_set_up, settings, cache, startup, engine, health, metrics)
         threading.Thread(target=set_up, name="set-up", daemon=True).start()
+        stack.callback(startup.stop)
         stack.callback(invoker.drain, _DRAIN_TIMEOUT_S)
         jobs = Jobs(invoker.invoke, workers)
-        yield Service(invoker, health, metrics, jobs, options, partial(_memory_of, settings, engine))
+        yield Service(invoker, health, metrics, jobs, options, hosted, partial(_memory_of, settings, engine))
 
 
 def _set_up(
     settings: Settings,
-    catalog: Catalog,
     cache: ModelCache,
+    startup: Startup,
     engine: Future[Engine],
     health: HealthMonitor,
     metrics: Metrics,
 ) -> None:
-    """Start the engine, preload ROMs and say when the service is ready. Runs on its own thread."""
+    """Start the engine, then what is wanted at the start; afterwards mend what is broken. Runs on its own thread."""
     try:
-        from app.backends.devices import memory_bytes, prepare_cpu
+        from app.backends.devices import prepare_cpu
         from app.engine.care import DeviceCare
         from app.engine.engine import Engine
 
         prepare_cpu(settings.threads)
-        cache.set_capacity(settings.memory_bytes or memory_bytes(settings.device))
+        cache.set_capacity(*_budgets(settings))
         care = DeviceCare(cache.unload_idle, partial(health.become, Health.DEVICE_FAILED))
         started = Engine(settings.max_batch_size, metrics, care)
         started.start()
         health.watch(started.stalled_s)
         engine.set_result(started)
-        _preload(settings, catalog, cache, health)
+        startup.run()
+        startup.keep(settings.idle_ttl_s)
     except Exception as error:  # noqa: BLE001 - nothing may leave this thread unreported
         health.become(Health.SETUP_FAILED, f"set-up failed: {error}")
         log_event("setup_failed", error=error)
 
 
-def _preload(settings: Settings, catalog: Catalog, cache: ModelCache, health: HealthMonitor) -> None:
-    wanted = _wanted_roms(settings, catalog)
-    for rom in wanted:
-        if cache.resident_bytes() + _footprint_of(settings, rom).nbytes > cache.capacity_bytes and cache.resident():
-            log_event("preload_stopped", rom=rom.id, reason="the memory budget is full")
-            break
-        try:
-            with cache.lease(rom):
-                pass
-        except ManifestError as error:
-            catalog.quarantine(rom.id, error.message)
-            log_event("rom_quarantined", rom=rom.id, reason=error.message)
-        except CartridgeError as error:
-            log_event("preload_failed", rom=rom.id, reason=error.message)
-        _update_health(settings, catalog, cache, health, finished=False)
-    _update_health(settings, catalog, cache, health, finished=True)
-
-
-def _wanted_roms(settings: Settings, catalog: Catalog) -> list[Rom]:
-    if settings.preload == "all":
-        return list(catalog)
-    names = () if settings.preload == "none" else settings.preload
-    return [catalog.roms[name] for name in names if name in catalog.roms]
-
-
-def _update_health(
-    settings: Settings, catalog: Catalog, cache: ModelCache, health: HealthMonitor, *, finished: bool
-) -> None:
-    """READY when CARTRIDGE_READY is satisfied; SETUP_FAILED when preloading is over and it cannot be."""
-    resident = set(cache.resident())
-    if settings.ready == "any":
-        missing = set() if resident or (settings.preload == "none" and catalog.roms) else {"any ROM"}
-    elif settings.ready == "all":
-        missing = {rom.id for rom in _wanted_roms(settings, catalog)} - resident | set(catalog.quarantined)
-    else:
-        missing = set(settings.ready) - resident
-    if not missing and health.read()[0] is Health.STARTING:
-        health.become(Health.READY, "ready")
-        log_event("ready", roms=sorted(resident))
-    elif missing and finished:
-        reasons = "; ".join(f"{rom_id}: {reason}" for rom_id, reason in catalog.quarantined.items())
-        health.become(Health.SETUP_FAILED, f"not loaded: {', '.join(sorted(missing))} {reasons}".strip())
-        log_event("setup_failed", missing=sorted(missing), quarantined=dict(catalog.quarantined))
-
-
-def _read_catalog(settings: Settings) -> Catalog:
-    sources = list(settings.rom_sources)
+def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
+    """Raises SettingsError where a source is no address or not there."""
+    stores = [open_store(source) for source in settings.rom_sources]
     if PLATFORM_MODEL_DIR.is_dir() and any(PLATFORM_MODEL_DIR.iterdir()):
-        sources.append(f"file://{PLATFORM_MODEL_DIR}")
-    catalog = read_catalog([open_store(source) for source in sources])
-    for rom_id, reason in catalog.quarantined.items():
-        log_event("rom_quarantined", rom=rom_id, reason=reason)
-    _check_names(settings, catalog)
-    return catalog
+        stores.append(open_store(f"file://{PLATFORM_MODEL_DIR}"))
+    disk = None
+    if any(isinstance(store, S3Store) for store in stores):
+        directory = settings.cache_dir.expanduser()
+        whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
+        disk = RomDisk(directory, bytes_of(settings.disk_bytes, whole, whole), hooks=Hooks(metrics.observe_download))
+    library = RomLibrary(stores, disk)
+    _check_names(settings, library)
+    return library
 
 
-def _check_names(settings: Settings, catalog: Catalog) -> None:
+def _budgets(settings: Settings) -> tuple[int, int]:
+    """Bytes of the device's memory, and of the host's where that is another."""
+    from app.backends.devices import default_budget, device_memory_bytes, host_memory_bytes, pick_device
+
+    device, host = device_memory_bytes(settings.device), host_memory_bytes()
+    capacity = bytes_of(settings.memory_bytes, device, default_budget(settings.device))
+    has_two = pick_device(settings.device).type == "cuda"
+    return capacity, bytes_of(settings.host_memory_bytes, host, host // 2) if has_two else 0
+
+
+def _check_names(settings: Settings, library: RomLibrary) -> None:
     """Raises SettingsError where a setting names a ROM that no source has; a broken one is no wrong setting."""
-    known = {*catalog.roms, *catalog.quarantined}
+    if library.has_buckets:  # what they have is known later
+        return
+    known = {*library.catalog.roms, *library.catalog.quarantined}
     named: dict[str, tuple[str, ...]] = {
         "PRELOAD": settings.preload if isinstance(settings.preload, tuple) else (),
         "READY": settings.ready if isinstance(settings.ready, tuple) else (),
+        "PIN": settings.pin,
         "DEFAULT_ROM": (settings.default_rom,) if settings.default_rom else (),
     }
     for name, rom_ids in named.items():
@@ -170,14 +158,18 @@ def _limits(settings: Settings) -> InvokerLimits:
     )
 
 
-def _load(settings: Settings, metrics: Metrics, health: HealthMonitor, rom: Rom) -> Backend:
+def _load(settings: Settings, metrics: Metrics, health: HealthMonitor, library: RomLibrary, rom: Rom) -> Backend:
+    """Its files stay on disk as long as the backend lives."""
     from app.backends.registry import load_backend
 
     health.report_progress(f"loading ROM {rom.id}")
     log_event("rom_loading", rom=rom.id, parameters=rom.num_parameters)
     started = time.monotonic()
-    verify_digests(rom)
-    backend = load_backend(rom, _load_options(settings))
+    with ExitStack() as stack:
+        stack.enter_context(library.hold(rom))
+        library.verify(rom)
+        backend = load_backend(rom, _load_options(settings))
+        weakref.finalize(backend, stack.pop_all().close)
     seconds = time.monotonic() - started
     metrics.observe_load(rom.id, seconds)
     log_event("rom_loaded", rom=rom.id, bytes=backend.info.nbytes, seconds=round(seconds, 3))

@@ -8,6 +8,8 @@ CartridgeError
 ├── Overloaded              429  the queue is full, or the deadline cannot be met; `fits` says what could be
 ├── RequestConflict         409  another request with this id is known
 ├── UnknownRequest          404  no request with this id is running
+├── UnknownModel            404  the platform has not loaded a model of this name
+├── ModelConflict           409  it has loaded one of this name already
 ├── Cancelled               499  the client left, or asked for an end
 ├── NotReady                503  starting, loading or draining
 ├── RomUnavailable          503  this ROM is broken and quarantined; the service lives
@@ -98,6 +100,16 @@ class RequestConflict(CartridgeError):
 class UnknownRequest(CartridgeError):
     code = "unknown_request"
     http_status = 404
+
+
+class UnknownModel(CartridgeError):
+    code = "unknown_model"
+    http_status = 404
+
+
+class ModelConflict(CartridgeError):
+    code = "model_conflict"
+    http_status = 409
 
 
 class Cancelled(CartridgeError):

@@ -9,7 +9,7 @@ from app.core import Health
 
 
 class HealthMonitor:
-    """Moves forward only: STARTING to READY or SETUP_FAILED, READY to DEVICE_FAILED, and anything to DRAINING.
+    """Moves forward: STARTING to READY or SETUP_FAILED, that to READY, READY to DEVICE_FAILED, and all to DRAINING.
 
     READY reads as STALLED while the watched engine has had work and no progress for `stall_after_s`.
     """
@@ -39,15 +39,20 @@ class HealthMonitor:
             if self._health is Health.STARTING:
                 self._reason = reason
 
-    def become(self, health: Health, reason: str) -> None:
+    def become(self, health: Health, reason: str) -> bool:
+        """Whether that is news."""
         with self._lock:
-            if health is Health.DRAINING or (self._health, health) in _MOVES:
+            moves = (health is Health.DRAINING or (self._health, health) in _MOVES) and self._reason != reason
+            if moves:
                 self._health, self._reason = health, reason
+            return moves
 
 
 _MOVES = {
     (Health.STARTING, Health.READY),
     (Health.STARTING, Health.SETUP_FAILED),
+    (Health.SETUP_FAILED, Health.SETUP_FAILED),  # for another reason
+    (Health.SETUP_FAILED, Health.READY),  # what was broken has been mended
     (Health.STARTING, Health.DEVICE_FAILED),
     (Health.READY, Health.DEVICE_FAILED),
 }

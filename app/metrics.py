@@ -40,6 +40,14 @@ class Metrics:
             "cartridge_rom_load_seconds", "Loading a ROM's weights", ("rom",), buckets=_SECONDS, registry=registry
         )
 
+        self._downloaded = Counter("cartridge_download_bytes", "Brought from buckets", registry=registry)
+        self.download_rate = Gauge(
+            "cartridge_download_bytes_per_second", "Brought from buckets, over the latest seconds", registry=registry
+        )
+
+    def observe_download(self, nbytes: int) -> None:
+        self._downloaded.inc(nbytes)
+
     def observe_request(self, status: int, rom_id: str, seconds: float) -> None:
         self._requests.labels(str(status), rom_id).inc()
         self._duration.labels(rom_id).observe(seconds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from app.errors import Cancelled, CartridgeError, NotReady, OutOfRomMemory
 from app.estimates import Estimate
 from app.logs import log_event
-from app.residency import Footprint, Residency, Resident
+from app.residency import Footprint, Line, Residency, Resident
 from app.roms.catalog import Rom
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ class ModelCache:
         self._footprint_of = footprint_of
         self.capacity_bytes = capacity_bytes
         self._host_bytes = host_bytes
-        self._max_wait_s = max_wait_s
-        self._short_of_room: list[float] = []  # since when each waits, the longest first
+        self._short_of_room = Line(max_wait_s)
         self._byte_loading = Estimate(_BYTE_LOADING_PRIOR_S)
         self._byte_resuming = Estimate(_BYTE_RESUMING_PRIOR_S)
         self._residency = Residency()
@@ -91,6 +90,16 @@ class ModelCache:
         if footprint.nbytes > self.capacity_bytes:
             raise _too_large(rom, footprint, f"the budget is {self.capacity_bytes}")
         return footprint
+
+    def holds(self, rom_id: str) -> bool:
+        """Whether it is in memory, or on its way there."""
+        return rom_id in self._residency.residents
+
+    def has_room(self, rom: Rom) -> bool:
+        """Whether it is there, or fits without another going. Raises OutOfRomMemory where it never does."""
+        footprint = self.footprint_of(rom)
+        with self._changed:
+            return rom.id in self._residency.residents or self._residency.victims(footprint, self.capacity_bytes) == []
 
     def prefetch(self, rom: Rom) -> None:
         """Load it in the background, for those who ask again later."""
@@ -187,7 +196,7 @@ class ModelCache:
 
     def _claim(self, rom: Rom, footprint: Footprint, wait: _Wait) -> tuple[Resident, bool]:
         """A lease as soon as it is there or there is room for it, and whether its loading was begun for this."""
-        short_since: float | None = None
+        place: float | None = None
         try:
             while True:
                 resident = self._residency.residents.get(rom.id)
@@ -199,25 +208,25 @@ class ModelCache:
                 victims = self._residency.victims(footprint, self.capacity_bytes) if is_absent else None
                 if victims is not None:
                     return self._begin(rom, footprint, victims), True
-                if is_absent and short_since is None:
-                    short_since = time.monotonic()
-                    self._short_of_room.append(short_since)
-                elif not is_absent and short_since is not None:
-                    self._short_of_room.remove(short_since)
-                    short_since = None
-                    self._changed.notify_all()
+                if is_absent and place is None:
+                    place = self._short_of_room.join()
+                elif not is_absent and place is not None:
+                    self._leave(place)
+                    place = None
                 self._wait(rom, wait)
         finally:
-            if short_since is not None:
-                self._short_of_room.remove(short_since)
-                self._changed.notify_all()
+            if place is not None:
+                self._leave(place)
 
     def _may_join(self, resident: Resident) -> bool:
         """It is loading, or ready and nobody has waited for room as long as anyone should."""
         if resident.is_parked or resident.is_leaving:
             return False
-        is_someone_due = self._short_of_room and time.monotonic() - self._short_of_room[0] >= self._max_wait_s
-        return not resident.is_ready or not is_someone_due
+        return not resident.is_ready or not self._short_of_room.has_someone_due()
+
+    def _leave(self, place: float) -> None:
+        self._short_of_room.leave(place)
+        self._changed.notify_all()
 
     def _wait(self, rom: Rom, wait: _Wait) -> None:
         if wait.cancelled is not None and wait.cancelled.done():

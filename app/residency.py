@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,29 @@ class Resident:
     @property
     def may_go(self) -> bool:
         return self.is_idle and not self.is_pinned
+
+
+class Line:
+    """Those who wait for room."""
+
+    def __init__(self, max_wait_s: float) -> None:
+        self._max_wait_s = max_wait_s
+        self._since: list[float] = []  # the longest first
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def join(self) -> float:
+        """The place in it."""
+        self._since.append(time.monotonic())
+        return self._since[-1]
+
+    def leave(self, place: float) -> None:
+        self._since.remove(place)
+
+    def has_someone_due(self) -> bool:
+        """Whether somebody has waited as long as anyone should."""
+        return bool(self._since) and time.monotonic() - self._since[0] >= self._max_wait_s
 
 
 @dataclass

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core import OPTIMIZATIONS
@@ -14,6 +15,9 @@ from app.errors import SettingsError
 PREFIX = "CARTRIDGE_"
 PLATFORM_MODEL_DIR = Path("/opt/ml/model")
 MIB = 1024 * 1024
+_AMOUNT = re.compile(r"^(?i:auto|(\d+(?:\.\d+)?) *(%|[kmgt]?i?b?))$")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+Amount = Annotated[str, StringConstraints(to_upper=False, strip_whitespace=True, pattern=_AMOUNT.pattern)]
 
 
 class Settings(BaseSettings):
@@ -26,7 +30,14 @@ class Settings(BaseSettings):
     ready: Annotated[tuple[str, ...] | Literal["all", "any"], NoDecode] = "any"
     default_rom: str | None = None
     cache_dir: Path = Path("~/.cache/cartridge")
-    memory_bytes: int = Field(default=0, ge=0)  # 0: half of what the machine has
+    disk_bytes: Amount = "90%"  # of the file system, for what is kept in cache_dir
+    memory_bytes: Amount = "auto"  # of the device
+    host_memory_bytes: Amount = "auto"  # where ROMs wait that had to leave a GPU
+    pin: Annotated[tuple[str, ...], NoDecode] = ()
+    idle_ttl_s: float = Field(default=0.0, ge=0)  # 0: ROMs stay until room is needed
+    multi_model: bool = Field(
+        default=False, validation_alias=AliasChoices(PREFIX + "MULTI_MODEL", "SAGEMAKER_MULTI_MODEL")
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     optimizations: Annotated[tuple[str, ...] | Literal["auto", "none"], NoDecode] = "auto"
     runtime: Literal["torch", "openvino"] = "torch"
@@ -40,7 +51,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=0, ge=0, le=1024)  # 0: one a core
     log_prompts: bool = False
 
-    @field_validator("rom_sources", "preload", "ready", "optimizations", mode="before")
+    @field_validator("rom_sources", "preload", "ready", "pin", "optimizations", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         """Commas separate; the words `all`, `any`, `none` and `auto` stand alone."""
@@ -52,8 +63,8 @@ class Settings(BaseSettings):
     @classmethod
     def _known_schemes(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
         for source in sources:
-            if not source.startswith("file://"):
-                raise ValueError(f"{source!r} is not a file:// address")
+            if not source.startswith(("file://", "s3://")):
+                raise ValueError(f"{source!r} is no file:// or s3:// address")
         return sources
 
     @field_validator("optimizations")
@@ -73,3 +84,13 @@ def read_settings() -> Settings:
             f"{PREFIX}{str(item['loc'][0]).upper()}={item['input']!r}: {item['msg']}" for item in error.errors()
         )
         raise SettingsError(problems) from error
+
+
+def bytes_of(amount: str, whole: int, auto: int) -> int:
+    """`80%` is a share of `whole`; `12GB`, `12GiB` and `12000000000` are themselves; `auto` is `auto`."""
+    match = _AMOUNT.fullmatch(amount)
+    assert match is not None, amount
+    if match[1] is None:
+        return auto
+    unit = match[2].lower()
+    return int(float(match[1]) * (whole / 100 if unit == "%" else _UNITS[unit.removesuffix("b")]))

@@ -28,13 +28,18 @@ router = APIRouter()
 @router.post("/invocations")
 async def invocations(request: Request) -> Response:
     """Answer in JSON, by `Accept` with the bytes of one image, or for `stream` with events."""
+    return await answer(request)
+
+
+async def answer(request: Request, rom_id: str | None = None) -> Response:
+    """`rom_id`: the only ROM that may be asked for."""
     service: Service = request.app.state.service
     account = Account(service, request.state.request_id)
     async with AsyncExitStack() as stack:
         stack.callback(account.close)
         stack.enter_context(account.failures())
-        body = await _read_body(request, service.options.max_request_bytes)
-        generation = _parse(body, request)
+        body = await read_body(request, service.options.max_request_bytes)
+        generation = _parse(body, request, rom_id)
         request.state.request_id = generation.request_id
         account.asked(generation)
         job = await stack.enter_async_context(waiting_for(generation, service.jobs, request))
@@ -74,7 +79,7 @@ async def _stream(job: Job, request: Request, account: Account, stack: AsyncExit
     return EventStream(events(first, progress, completion), {"X-Request-Id": request_id}, stack.pop_all())
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body, given up as soon as it is known to be too large."""
     declared = int(request.headers.get("content-length", 0))
     received = bytearray()
@@ -91,9 +96,13 @@ async def _read_body(request: Request, max_bytes: int) -> bytes:
     raise RequestTooLarge(f"the body is above the limit of {max_bytes} bytes")
 
 
-def _parse(body: bytes, request: Request) -> GenerationRequest:
-    content = apply_headers(decode_json(body), request.headers)
+def _parse(body: bytes, request: Request, rom_id: str | None) -> GenerationRequest:
+    content = apply_headers(decode_json(body), request.headers, names_model=rom_id is None)
     generation = parse_request(content, request.state.request_id)
+    if rom_id is not None:
+        if generation.model not in ("auto", rom_id):
+            raise InvalidRequest(f"is {generation.model!r}, and the address says {rom_id!r}", param="model")
+        generation = replace(generation, model=rom_id)
     if generation.stream or (wanted := _wanted_image(request)) is None:
         return generation
     return _one_image(generation, wanted.format)

@@ -16,7 +16,6 @@ from app.core import Health
 from app.invoker.resolve import offered_schedulers
 from app.invoker.service import Service
 from app.roms.catalog import Rom
-from app.roms.memory import MemoryNeed
 from app.wire.native import InvocationRequest
 
 router = APIRouter()
@@ -45,7 +44,6 @@ async def info(request: Request) -> dict[str, Any]:
     service = _service(request)
     limits = service.invoker.limits
     health, reason = service.health.read()
-    resident = service.invoker.cache.resident()
     return {
         "version": __version__,
         "status": health.value,
@@ -56,8 +54,9 @@ async def info(request: Request) -> dict[str, Any]:
             "max_queue_size": limits.max_queue_size,
             "request_timeout_s": limits.request_timeout_s,
         },
-        "roms": [_describe(rom, rom.id in resident, service.memory_of(rom)) for rom in service.invoker.catalog],
+        "roms": [_describe(rom, service) for rom in service.invoker.catalog],
         "quarantined": dict(service.invoker.catalog.quarantined),
+        "unreadable_sources": service.invoker.supply.library.troubles(),
     }
 
 
@@ -76,8 +75,9 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _describe(rom: Rom, resident: bool, memory: MemoryNeed | None) -> dict[str, Any]:
-    manifest = rom.manifest
+def _describe(rom: Rom, service: Service) -> dict[str, Any]:
+    manifest, supply, memory = rom.manifest, service.invoker.supply, service.memory_of(rom)
+    state = supply.state_of(rom)
     return {
         "id": manifest.id,
         "revision": manifest.revision,
@@ -85,9 +85,12 @@ def _describe(rom: Rom, resident: bool, memory: MemoryNeed | None) -> dict[str, 
         "family": manifest.family,
         "license": manifest.license,
         "domain": manifest.domain.model_dump(),
-        "resident": resident,
+        "resident": state == "resident",
+        "state": state,
+        "missing_bytes": supply.library.missing_bytes(rom),
         "parameters": rom.num_parameters,
         "memory": asdict(memory) if memory else None,
+        "shared_bytes": supply.cache.shared_bytes(rom.id),
         "presets": {name: preset.model_dump() for name, preset in manifest.presets.items()},
         "limits": manifest.limits.model_dump(),
         "accepts": _schema_for(rom),

@@ -6,9 +6,11 @@ import ctypes
 import gc
 import os
 import sys
+from pathlib import Path
 
 import torch
 
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # v2, v1
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
@@ -43,12 +45,24 @@ def cpu_multiplies_in_tiles() -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def memory_bytes(name: str) -> int:
-    """A budget for weights: nine tenths of a GPU's memory, or half of the machine's."""
+def device_memory_bytes(name: str) -> int:
     device = pick_device(name)
     if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory * 9 // 10
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        return torch.cuda.get_device_properties(device).total_memory
+    return host_memory_bytes()
+
+
+def host_memory_bytes() -> int:
+    """The machine's memory, or what of it a container may take."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = (path.read_text(encoding="ascii").strip() for path in _CGROUP_LIMITS if path.is_file())
+    return min([machine, *(int(limit) for limit in limits if limit.isdecimal())])
+
+
+def default_budget(name: str) -> int:
+    """For weights and one image: nine tenths of a GPU's memory, or half of the machine's."""
+    whole = device_memory_bytes(name)
+    return whole * 9 // 10 if pick_device(name).type == "cuda" else whole // 2
 
 
 def free_bytes(device: torch.device) -> int:

@@ -97,7 +97,11 @@ class Loading:
         from app.backends.lora import Lora
 
         rom = self._rom
-        lora = Lora(rom.directory / rom.components[-1].files[0], rom.manifest.lora_scale, read_json(self._folder("unet") / "config.json"))
+        lora = Lora(
+            rom.directory / rom.components[-1].files[0],
+            rom.manifest.lora_scale,
+            read_json(self._folder("unet") / "config.json"),
+        )
         if missing := sorted(name for name in lora.models if not (self._directory / name).is_dir()):
             raise ManifestError(f"its LoRA is for a {missing[0]}, which its base has not")
         return lora

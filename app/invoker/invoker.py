@@ -16,12 +16,11 @@ from app.invoker.jobs import Job
 from app.invoker.router import route
 from app.invoker.runner import Runner
 from app.invoker.source import read_source
+from app.invoker.supply import Supply
 from app.metrics import Metrics
-from app.roms.catalog import Catalog
 
 if TYPE_CHECKING:
     from app.engine.engine import Engine
-    from app.model_cache import ModelCache
 
 _PIXEL_ENCODING_PRIOR_S = 1e-7
 _TELLING_PIXELS = 256 * 256  # the time of fewer is mostly overhead, and says little about more of them
@@ -41,18 +40,18 @@ class Invoker:
 
     def __init__(
         self,
-        catalog: Catalog,
-        cache: ModelCache,
+        supply: Supply,
         engine: Future[Engine],
         health: HealthMonitor,
         metrics: Metrics,
         limits: InvokerLimits,
     ) -> None:
-        self.catalog = catalog
-        self.cache = cache
+        self.supply = supply
+        self.catalog = supply.library.catalog
+        self.cache = supply.cache
         self._engine = engine
         self._pixel_encoding = Estimate(_PIXEL_ENCODING_PRIOR_S)
-        self._runner = Runner(catalog, cache, engine, self._pixel_encoding)
+        self._runner = Runner(supply, engine, self._pixel_encoding)
         self._health = health
         self._metrics = metrics
         self.limits = limits

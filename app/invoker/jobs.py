@@ -32,7 +32,7 @@ class Job:
     started_at: float = field(default_factory=time.monotonic)
     future: Future[GenerationResult] = field(default_factory=Future)
     waiters: int = 0
-    is_cancelled: bool = False
+    cancelled: Future[None] = field(default_factory=Future)  # ends when it is cancelled
     _followers: list[Callable[[Progress], None]] = field(default_factory=list)
     _queued: Queued | None = None
     _early: list[Progress] = field(default_factory=list)  # what the engine did before this was told that it accepted
@@ -41,6 +41,10 @@ class Job:
 
     def __post_init__(self) -> None:
         self.future.set_running_or_notify_cancel()  # only `cancel` ends it early
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.cancelled.done()
 
     def follow(self, follower: Callable[[Progress], None]) -> None:
         """Tell `follower` of everything from here on, on whatever thread it happens; it must not wait."""
@@ -52,8 +56,10 @@ class Job:
     def cancel(self) -> None:
         """Let the engine drop it before its next step; its future raises Cancelled."""
         with self._lock:
-            self.is_cancelled = True
+            if self.is_cancelled:
+                return
             running = self._running
+            self.cancelled.set_result(None)
         if running is not None:
             engine, state = running
             engine.cancel(state)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.core import Budget, GenerationParams, Notice, ResolvedParams, RouteDecision
-from app.errors import Cancelled, DeadlineExceeded, ManifestError, NotReady, Overloaded, RomUnavailable
+from app.errors import Cancelled, Overloaded
 from app.estimates import Estimate
 from app.imaging import Pixels, Source, resize
 from app.invoker.jobs import Job
 from app.invoker.lighter import lighter_versions
 from app.invoker.resolve import ModelDefaults, resolve
-from app.roms.catalog import Catalog, Rom
+from app.invoker.supply import Supply
+from app.roms.catalog import Rom
 from app.roms.manifest import Preset
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
     from app.engine.engine import Engine
     from app.engine.state import EngineResult, RequestState
-    from app.model_cache import ModelCache
 
 _SENDING_S = 0.02  # to write the body and send it
 
@@ -41,9 +39,9 @@ class Made:
 
 
 class Runner:
-    def __init__(self, catalog: Catalog, cache: ModelCache, engine: Future[Engine], pixel_encoding: Estimate) -> None:
-        self._catalog = catalog
-        self._cache = cache
+    def __init__(self, supply: Supply, engine: Future[Engine], pixel_encoding: Estimate) -> None:
+        self._supply = supply
+        self._catalog = supply.library.catalog
         self._engine = engine  # set before the service is ready: torch is imported while it already listens
         self._pixel_encoding = pixel_encoding  # what compressing takes, a pixel
 
@@ -59,7 +57,7 @@ class Runner:
             twin = self._twin(rom, job)
             if twin is None:
                 raise
-        resident = twin.id in self._cache.resident()
+        resident = twin.id in self._supply.cache.resident()
         reason = f"the faster twin of {rom.id!r}, which had no time left"
         decision = replace(decision, rom_id=twin.id, reason=reason, resident=resident)
         params = job.request.params
@@ -78,8 +76,7 @@ class Runner:
         deadline: float,
     ) -> Made:
         started = time.monotonic()
-        self._check_load(rom, deadline - started)
-        with self._leased(rom, deadline - started) as backend:
+        with self._supply.lease(rom, job, deadline) as backend:
             load_s = time.monotonic() - started
             asked, notices = resolve(params, rom.manifest, defaults_of(backend), source)
             state, changes = self._submit(rom, job, asked, source, backend, deadline)
@@ -89,16 +86,6 @@ class Runner:
         if (state.params.width, state.params.height) != (asked.width, asked.height):
             images = [resize(pixels, asked.width, asked.height) for pixels in images]
         return Made(decision, state.params, result, images, (*notices, *changes, *result.notices), load_s)
-
-    def _check_load(self, rom: Rom, timeout_s: float) -> None:
-        """Raises NotReady at once where loading would take all the time there is; it goes on for the next request."""
-        if timeout_s <= 0:
-            raise DeadlineExceeded("no time was left when its turn came")
-        load_s = self._cache.expected_load_s(rom)
-        if load_s > timeout_s:
-            self._cache.prefetch(rom)
-            reason = f"ROM {rom.id!r} is being loaded, which takes {load_s:.1f} s; {timeout_s:.1f} s are left"
-            raise NotReady(reason, retry_after_s=load_s)
 
     def _submit(
         self, rom: Rom, job: Job, asked: ResolvedParams, source: Source | None, backend: Backend, deadline: float
@@ -133,16 +120,6 @@ class Runner:
         if request.on_deadline != "degrade" or preset is None or preset.twin is None or "twin" not in preset.degrade:
             return None
         return self._catalog.roms.get(preset.twin)
-
-    @contextmanager
-    def _leased(self, rom: Rom, timeout_s: float) -> Iterator[Backend]:
-        """A lease; a ROM whose files turn out to be broken is quarantined."""
-        try:
-            with self._cache.lease(rom, timeout_s) as backend:
-                yield backend
-        except ManifestError as error:
-            self._catalog.quarantine(rom.id, error.message)
-            raise RomUnavailable(f"ROM {rom.id!r} is out of service: {error.message}", param="model") from error
 
 
 def defaults_of(backend: Backend) -> ModelDefaults:

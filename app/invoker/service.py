@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.health import HealthMonitor
+from app.invoker.hosted import HostedModels
 from app.invoker.invoker import Invoker
 from app.invoker.jobs import Jobs
 from app.metrics import Metrics
@@ -27,4 +28,5 @@ class Service:
     metrics: Metrics
     jobs: Jobs
     options: ServiceOptions
+    hosted: HostedModels | None  # where the platform says which models there are
     memory_of: Callable[[Rom], MemoryNeed | None]  # None where nothing is foretold, or not yet

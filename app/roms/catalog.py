@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,9 +11,7 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
 from app.roms.lora import inherit, read_lora
-from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest, slug
-from app.roms.store import RomStore
-from app.roms.weights import sha256_of
+from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,11 @@ class Rom:
 
 @dataclass
 class Catalog:
-    """ROMs by id, in the order of the sources. The first source that has an id wins."""
+    """ROMs by id, in the order of the sources. Its dictionaries are replaced, never changed, so that none is torn."""
 
     roms: dict[str, Rom] = field(default_factory=dict)
     quarantined: dict[str, str] = field(default_factory=dict)  # id -> why
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Rom]:
         return iter(list(self.roms.values()))
@@ -64,28 +64,34 @@ class Catalog:
 
     def quarantine(self, rom_id: str, reason: str) -> None:
         """Take a ROM out of service; the others go on."""
-        self.roms.pop(rom_id, None)
-        self.quarantined[rom_id] = reason
+        with self._lock:
+            self.roms = {key: rom for key, rom in self.roms.items() if key != rom_id}
+            self.quarantined = {**self.quarantined, rom_id: reason}
+
+    def release(self, rom: Rom) -> None:
+        """Put it in service, again or for the first time."""
+        with self._lock:
+            self.roms = {**self.roms, rom.id: rom}
+            self.quarantined = {rom_id: why for rom_id, why in self.quarantined.items() if rom_id != rom.id}
+
+    def remove(self, rom_id: str) -> None:
+        with self._lock:
+            self.roms = {key: rom for key, rom in self.roms.items() if key != rom_id}
+
+    def replace(self, other: Catalog) -> None:
+        """Become like the other."""
+        with self._lock:
+            self.roms, self.quarantined = other.roms, other.quarantined
 
 
-def read_catalog(stores: list[RomStore]) -> Catalog:
-    """Look at every ROM of every store. A broken one is quarantined under its directory's name."""
-    catalog = Catalog()
-    for store in stores:
-        for directory in store.directories():
-            try:
-                rom = read_rom(directory)
-            except ManifestError as error:
-                catalog.quarantined.setdefault(slug(directory.name), error.message)
-            else:
-                catalog.roms.setdefault(rom.id, rom)
+def lay_over_bases(catalog: Catalog) -> None:
+    """Give every LoRA its base; one whose base does not take it is quarantined."""
     for rom in catalog:
         if rom.manifest.base is not None:
             try:
-                catalog.roms[rom.id] = lay_over_base(rom, catalog)
+                catalog.release(lay_over_base(rom, catalog))
             except ManifestError as error:
                 catalog.quarantine(rom.id, error.message)
-    return catalog
 
 
 def lay_over_base(rom: Rom, catalog: Catalog) -> Rom:
@@ -110,12 +116,3 @@ def read_rom(directory: Path) -> Rom:
     if manifest.base is not None:
         return Rom(manifest, directory, (read_lora(directory, manifest),))
     return Rom(manifest, directory, read_components(directory, manifest))
-
-
-def verify_digests(rom: Rom) -> None:
-    """Compare every listed file with its sha256, those of a base too. Raises ManifestError naming one that differs."""
-    if rom.base is not None:
-        verify_digests(rom.base)
-    for file in rom.manifest.files:
-        if sha256_of(rom.directory / file.path) != file.sha256:
-            raise ManifestError(f"{file.path} does not have the sha256 of the manifest")

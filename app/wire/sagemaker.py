@@ -13,13 +13,14 @@ INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _ATTRIBUTES = ("timeout_s", "request_id", "model")
 
 
-def apply_headers(content: dict[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-    """The body with what the headers add; a field of the body wins over its header.
+def apply_headers(content: dict[str, Any], headers: Mapping[str, str], *, names_model: bool = True) -> dict[str, Any]:
+    """The body with what the headers add; a field of the body wins over its header. Without
+    `names_model` none of them says which model: that is chosen already.
 
     Raises InvalidRequest naming the header.
     """
     added: dict[str, Any] = _custom_attributes(headers.get(CUSTOM_ATTRIBUTES, ""))
-    if target := headers.get(TARGET_MODEL):
+    if names_model and (target := headers.get(TARGET_MODEL)):
         added["model"] = target
     if inference_id := headers.get(INFERENCE_ID):
         added["request_id"] = inference_id
