@@ -6,21 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.errors import Cancelled, CartridgeError, NotReady, OutOfRomMemory
 from app.estimates import Estimate
-from app.logs import log_event
 from app.residency import Footprint, Line, Residency, Resident
 from app.roms.catalog import Rom
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
 
-_BYTE_LOADING_PRIOR_S = 1e-9
-_BYTE_RESUMING_PRIOR_S = 1e-10
+_BYTE_LOADING_PRIOR_S, _BYTE_RESUMING_PRIOR_S = 1e-9, 1e-10
 _RETRY_AFTER_S = 5.0
 
 
@@ -66,7 +63,7 @@ class ModelCache:
         Cancelled when `cancelled` ends first, and whatever loading raises.
         """
         if cancelled is not None:
-            cancelled.add_done_callback(lambda _: self._wake())
+            cancelled.add_done_callback(self._wake)
         resident = self._acquire(rom, _Wait(time.monotonic() + timeout_s, cancelled))
         try:
             assert resident.backend is not None
@@ -92,8 +89,9 @@ class ModelCache:
         return footprint
 
     def holds(self, rom_id: str) -> bool:
-        """Whether it is in memory, or on its way there."""
-        return rom_id in self._residency.residents
+        """Whether it is in memory, or on its way there, and not about to go."""
+        resident = self._residency.residents.get(rom_id)
+        return resident is not None and not resident.is_leaving
 
     def has_room(self, rom: Rom) -> bool:
         """Whether it is there, or fits without another going. Raises OutOfRomMemory where it never does."""
@@ -102,8 +100,9 @@ class ModelCache:
             return rom.id in self._residency.residents or self._residency.victims(footprint, self.capacity_bytes) == []
 
     def prefetch(self, rom: Rom) -> None:
-        """Load it in the background, for those who ask again later."""
-        threading.Thread(target=self._prefetch, args=(rom,), name=f"prefetch {rom.id}", daemon=True).start()
+        """Begin to load it where there is room, for those who ask again later."""
+        with suppress(CartridgeError), self.lease(rom, timeout_s=0):
+            pass
 
     def pin(self, rom: Rom) -> None:
         """Load it at once and keep it until it is unloaded.
@@ -114,23 +113,22 @@ class ModelCache:
         with self._changed:
             is_there = rom.id in self._residency.residents
             if not is_there and self._residency.victims(footprint, self.capacity_bytes) is None:
-                free = max(0, self.capacity_bytes - self._residency.nbytes())
-                raise _too_large(rom, footprint, f"{free} are free")
+                raise _too_large(rom, footprint, "what is in use leaves less")
         with self.lease(rom), self._changed:
             self._residency.residents[rom.id].is_pinned = True
 
     def unload(self, rom_id: str, timeout_s: float = 60.0) -> bool:
         """Let go of it, once those who use it have ended; its memory is back on return. Whether it was there.
 
-        Raises NotReady when they do not end in time; it then goes after them.
+        Raises NotReady when they do not end in time; it then stays.
         """
         with self._changed:
             resident = self._residency.residents.get(rom_id)
             if resident is None:
                 return False
             resident.is_leaving = True
-            ended = self._changed.wait_for(lambda: resident.is_idle or resident.error is not None, timeout_s)
-            if not ended:
+            if not self._changed.wait_for(lambda: resident.is_idle or resident.error is not None, timeout_s):
+                resident.is_leaving = False
                 raise NotReady(f"ROM {rom_id!r} is still in use", retry_after_s=_RETRY_AFTER_S)
             gone = self._take_out([rom_id] if self._residency.residents.get(rom_id) is resident else [])
         _unload(gone)
@@ -158,8 +156,7 @@ class ModelCache:
 
     def parked(self) -> list[str]:
         """Ids of those whose weights wait in the host's memory."""
-        with self._changed:
-            return [rom_id for rom_id, one in self._residency.residents.items() if one.is_parked]
+        return [rom_id for rom_id, one in list(self._residency.residents.items()) if one.is_parked]
 
     def resident_bytes(self) -> int:
         """Of weights, each once however many ROMs share them."""
@@ -169,12 +166,11 @@ class ModelCache:
     def shared_bytes(self, rom_id: str) -> int:
         """Of a resident ROM's weights, those that other residents have too."""
         with self._changed:
-            return self._residency.shared_bytes(rom_id) if rom_id in self._residency.residents else 0
+            return self._residency.shared_bytes(rom_id)
 
     def waiting_for_room(self) -> int:
         """Callers whose ROM does not fit beside those that are leased."""
-        with self._changed:
-            return len(self._short_of_room)
+        return len(self._short_of_room)
 
     def _acquire(self, rom: Rom, wait: _Wait) -> Resident:
         """A lease on the ROM, loaded."""
@@ -234,19 +230,18 @@ class ModelCache:
         if not self._changed.wait(wait.deadline - time.monotonic()):
             raise NotReady(f"ROM {rom.id!r} could not be loaded in time", retry_after_s=_RETRY_AFTER_S)
 
-    def _wake(self) -> None:
+    def _wake(self, _: Future[None]) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def _begin(self, rom: Rom, footprint: Footprint, victims: list[str]) -> Resident:
         """Take its room and start its loading, with a lease for the caller."""
-        gone = [backend for victim in victims for backend in self._evict(victim)]
         resident = self._residency.residents.setdefault(rom.id, Resident(footprint))
         resident.is_parked = False
         resident.leases += 1
         self._residency.residents.move_to_end(rom.id)
-        fill = partial(self._fill, rom, resident, gone)
-        threading.Thread(target=fill, name=f"fill {rom.id}", daemon=True).start()
+        gone = [backend for victim in victims for backend in self._evict(victim)]
+        threading.Thread(target=self._fill, args=(rom, resident, gone), name=f"fill {rom.id}", daemon=True).start()
         return resident
 
     def _fill(self, rom: Rom, resident: Resident, gone: list[Backend]) -> None:
@@ -276,13 +271,6 @@ class ModelCache:
         resident.leases -= 1
         resident.idle_since = time.monotonic()
         self._changed.notify_all()
-
-    def _prefetch(self, rom: Rom) -> None:
-        try:
-            with self.lease(rom):
-                pass
-        except CartridgeError as error:
-            log_event("prefetch_failed", rom=rom.id, reason=error.message)
 
     def _evict(self, rom_id: str) -> list[Backend]:
         """To the host's memory where there is room, in place of those that wait there longest; or else altogether.

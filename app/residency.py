@@ -97,7 +97,9 @@ class Residency:
         return sum(nbytes for key, nbytes in footprint.parts.items() if key not in there)
 
     def shared_bytes(self, rom_id: str) -> int:
-        """Of a resident's weights, what others have too."""
+        """Of a resident's weights, what others have too; 0 for what is not there."""
+        if rom_id not in self.residents:
+            return 0
         footprint = self.residents[rom_id].footprint
         return sum(footprint.parts.values()) - self.missing_bytes(footprint, besides=rom_id)
 

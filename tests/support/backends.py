@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -170,18 +170,6 @@ class GatedBackend(FakeBackend):
         self.entered.set()
         assert self.gate.wait(120), "the test never opened the gate"
         return super().predict(latents, timestep, prompts)
-
-
-class UnloadedBackend(FakeBackend):
-    """Tells when it is unloaded."""
-
-    def __init__(self, on_unload: Callable[[], None], parts: Mapping[str, int]) -> None:
-        super().__init__()
-        self.info = replace(self.info, parts=parts)
-        self._on_unload = on_unload
-
-    def unload(self) -> None:
-        self._on_unload()
 
 
 class TimedBackend(FakeBackend):

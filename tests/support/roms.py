@@ -46,6 +46,11 @@ def describe_file(directory: Path, path: str) -> dict[str, Any]:
 
 def make_rom(rom_id: str, num_parameters: int = 0, **fields: Any) -> Rom:
     """A ROM without a directory."""
+    return rom_of_parts(rom_id, {rom_id: num_parameters}, **fields)
+
+
+def rom_of_parts(rom_id: str, parts: dict[str, int], **fields: Any) -> Rom:
+    """A ROM without a directory, of models with these numbers of parameters; those of one name are equal."""
     manifest = RomManifest.model_validate({"id": rom_id, "family": "fake"} | fields)
-    component = Component("unet", "Fake", (f"{rom_id}.safetensors",), num_parameters, rom_id)
-    return Rom(manifest, Path("/nowhere") / rom_id, (component,))
+    components = (Component(name, "Fake", (f"{name}.safetensors",), size, name) for name, size in parts.items())
+    return Rom(manifest, Path("/nowhere") / rom_id, tuple(components))

@@ -8,8 +8,7 @@ from app.backends.base import Backend
 from app.errors import ManifestError, NotReady, OutOfRomMemory
 from app.model_cache import ModelCache
 from app.roms.catalog import Rom
-from tests.support.backends import UnloadedBackend
-from tests.support.loader import PATIENCE_S, Loader, footprint_of
+from tests.support.loader import PATIENCE_S, Loader, WatchedBackend, footprint_of
 from tests.support.roms import make_rom
 
 A, B, C = (make_rom(rom_id, 10) for rom_id in "abc")
@@ -105,7 +104,7 @@ def test_budget_can_be_told_later() -> None:
 
 
 def test_budget_counts_what_a_loaded_rom_really_takes() -> None:
-    cache = ModelCache(lambda rom: UnloadedBackend(lambda: None, {"a": 14}), footprint_of, 30)
+    cache = ModelCache(lambda rom: WatchedBackend("a", {"a": 14}, Loader()), footprint_of, 30)
     use(cache, A)
     assert cache.resident_bytes() == 14
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from app.backends.base import Backend
-from app.errors import ManifestError, NotReady
+from app.errors import Cancelled, ManifestError, NotReady
 from app.model_cache import ModelCache
 from app.roms.catalog import Rom
+from deploy.running import wait_until
 from tests.support.loader import PATIENCE_S, Loader
 from tests.support.roms import make_rom
 
@@ -119,3 +120,62 @@ def test_caller_who_gives_up_waiting_does_not_disturb_the_load(callers: ThreadPo
     loader.gate.set()
     assert loading.result(PATIENCE_S) is borrow(cache, A)
     assert loader.loads == ["a"]
+
+
+def test_load_goes_on_when_its_only_caller_has_given_up() -> None:
+    loader = Loader()
+    loader.close_gate()
+    cache = loader.cache(10)
+    with pytest.raises(NotReady), cache.lease(A, timeout_s=0):
+        pass
+    loader.gate.set()
+    assert borrow(cache, A)
+    assert loader.loads == ["a"]
+
+
+def test_cancelled_caller_is_answered_while_the_load_goes_on(callers: ThreadPoolExecutor) -> None:
+    loader, cancelled = Loader(), Future[None]()
+    loader.close_gate()
+    cache = loader.cache(10)
+
+    def wait_for_it() -> None:
+        with cache.lease(A, PATIENCE_S, cancelled):
+            pass
+
+    waiting = callers.submit(wait_for_it)
+    assert loader.entered.wait(PATIENCE_S)
+    cancelled.set_result(None)
+    assert isinstance(waiting.exception(PATIENCE_S), Cancelled)
+    loader.gate.set()
+    assert borrow(cache, A)
+    assert loader.loads == ["a"]
+
+
+def test_rom_told_to_go_while_it_is_loading_goes_after_those_who_wait_for_it(callers: ThreadPoolExecutor) -> None:
+    loader = Loader()
+    loader.close_gate()
+    cache = loader.cache(10)
+    waiting = callers.submit(borrow, cache, A)
+    assert loader.entered.wait(PATIENCE_S)
+    going = callers.submit(cache.unload, "a", PATIENCE_S)
+    loader.gate.set()
+    assert going.result(PATIENCE_S)
+    waiting.result(PATIENCE_S)
+    assert (loader.unloads, cache.resident(), cache.resident_bytes()) == (["a"], [], 0)
+
+
+def test_rom_told_to_go_while_leased_goes_at_the_end_of_the_lease_and_is_loaded_anew(
+    callers: ThreadPoolExecutor,
+) -> None:
+    loader = Loader()
+    cache = loader.cache(10)
+    with cache.lease(A) as first:
+        wait_until_asked(loader, 1)
+        going = callers.submit(cache.unload, "a", PATIENCE_S)
+        wait_until(lambda: not cache.holds("a"), PATIENCE_S)
+        late = callers.submit(borrow, cache, A)
+        wait_until_asked(loader, 1)
+        assert loader.unloads == []
+    assert going.result(PATIENCE_S)
+    assert late.result(PATIENCE_S) is not first
+    assert loader.loads == ["a", "a"]
