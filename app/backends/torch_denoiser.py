@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from app.backends.compilation import CompiledLater, compiled_twin
 from app.backends.feed_forward import split_gates
 from app.backends.graphs import Forward, ReplayedForward, record_cuda_graph
 from app.backends.options import pick_memory_format
+from app.backends.tiers import Weights
 from app.backends.unet import UNetTraits
 
 _ADDED = ("text_embeds", "time_ids")  # that Stable Diffusion XL is told: the prompt as a whole, sizes
@@ -25,7 +26,6 @@ class TorchDenoiser:
         self.traits = UNetTraits.of(unet)
         self.device: torch.device = unet.device
         self.dtype: torch.dtype = unet.dtype
-        self.nbytes = sum(tensor.nbytes for tensor in unet.parameters())
         self._memory_format = pick_memory_format(optimizations)
         unet.to(memory_format=self._memory_format)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
@@ -34,7 +34,9 @@ class TorchDenoiser:
             split_gates(unet)
         if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
-        self._forward = _accelerate(unet, optimizations)
+        self._weights = Weights(unet)
+        self.nbytes = self._weights.nbytes
+        self._forward, self._forget = _accelerate(unet, optimizations)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
 
     def read(self, prompt_embeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -53,6 +55,15 @@ class TorchDenoiser:
         of_size = [added[name] for name in _ADDED] if added else []
         return self._forward([sample, timestep, *of_size, *self._stack(prompts)]).float()
 
+    def park(self) -> None:
+        """What was recorded holds for the weights' addresses, and goes with them."""
+        self._forget()
+        self._latest = ((), [])
+        self._weights.park()
+
+    def resume(self) -> None:
+        self._weights.resume()
+
     def _stack(self, prompts: Sequence[Conditioning]) -> list[torch.Tensor]:
         """Embeddings [B, L, D], then keys and values [B, 2, L, C]. A step mostly has the prompts of the one before."""
         before, stacked = self._latest
@@ -64,16 +75,21 @@ class TorchDenoiser:
         return stacked
 
 
-def _accelerate(unet: Any, optimizations: frozenset[str]) -> Forward:
-    """The U-Net's forward; where asked compiled in the background, and replayed on a GPU."""
-    forward, later = _flat(unet), None
+def _accelerate(unet: Any, optimizations: frozenset[str]) -> tuple[Forward, Callable[[], None]]:
+    """The U-Net's forward, where asked compiled in the background, and replayed on a GPU; and what forgets recordings."""
+    forward, later, forget = _flat(unet), None, _nothing
     if "compile" in optimizations:
         forward = later = CompiledLater(forward, lambda: _flat(compiled_twin(unet)))
     if "cuda_graphs" in optimizations and unet.device.type == "cuda":
         forward = replayed = ReplayedForward(forward, record_cuda_graph)
+        forget = replayed.forget
         if later is not None:
-            later.on_ready = replayed.forget
-    return forward
+            later.on_ready = forget
+    return forward, forget
+
+
+def _nothing() -> None:
+    """Nothing is recorded."""
 
 
 def _flat(unet: Any) -> Forward:
