@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,28 +11,27 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core import Health
-from app.errors import ManifestError, SettingsError
+from app.errors import SettingsError
 from app.health import HealthMonitor
 from app.invoker.hosted import HostedModels
 from app.invoker.invoker import Invoker, InvokerLimits
 from app.invoker.jobs import Jobs
 from app.invoker.service import Service, ServiceOptions
 from app.invoker.supply import Supply
+from app.loader import RomLoader
 from app.logs import log_event
 from app.metrics import Metrics
 from app.model_cache import ModelCache
-from app.residency import Footprint
 from app.roms.catalog import Rom
 from app.roms.disk import Hooks, RomDisk
 from app.roms.library import RomLibrary
-from app.roms.memory import MemoryNeed, predict_need
+from app.roms.memory import MemoryNeed
 from app.roms.s3 import S3Store
 from app.roms.store import open_store
 from app.settings import PLATFORM_MODEL_DIR, Settings, bytes_of
 from app.startup import Startup, Wishes
 
 if TYPE_CHECKING:
-    from app.backends.base import Backend
     from app.backends.options import LoadOptions
     from app.engine.engine import Engine
 
@@ -49,7 +46,8 @@ def running(settings: Settings) -> Iterator[Service]:
     _check_runtime(settings)
     health, metrics = HealthMonitor(settings.stall_after_s), Metrics()
     library = _open_library(settings, metrics)
-    cache = ModelCache(partial(_load, settings, metrics, health, library), partial(_footprint_of, settings))
+    loader = RomLoader(library, partial(_load_options, settings), metrics, health)
+    cache = ModelCache(loader.load, loader.footprint_of)
     startup = Startup(
         library, cache, health, Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
     )
@@ -68,7 +66,7 @@ def running(settings: Settings) -> Iterator[Service]:
         stack.callback(startup.stop)
         stack.callback(invoker.drain, _DRAIN_TIMEOUT_S)
         jobs = Jobs(invoker.invoke, workers)
-        yield Service(invoker, health, metrics, jobs, options, hosted, partial(_memory_of, settings, engine))
+        yield Service(invoker, health, metrics, jobs, options, hosted, partial(_need_of, loader, engine))
 
 
 def _set_up(
@@ -158,24 +156,6 @@ def _limits(settings: Settings) -> InvokerLimits:
     )
 
 
-def _load(settings: Settings, metrics: Metrics, health: HealthMonitor, library: RomLibrary, rom: Rom) -> Backend:
-    """Its files stay on disk as long as the backend lives."""
-    from app.backends.registry import load_backend
-
-    health.report_progress(f"loading ROM {rom.id}")
-    log_event("rom_loading", rom=rom.id, parameters=rom.num_parameters)
-    started = time.monotonic()
-    with ExitStack() as stack:
-        stack.enter_context(library.hold(rom))
-        library.verify(rom)
-        backend = load_backend(rom, _load_options(settings))
-        weakref.finalize(backend, stack.pop_all().close)
-    seconds = time.monotonic() - started
-    metrics.observe_load(rom.id, seconds)
-    log_event("rom_loaded", rom=rom.id, bytes=backend.info.nbytes, seconds=round(seconds, 3))
-    return backend
-
-
 def _load_options(settings: Settings) -> LoadOptions:
     from app.backends.options import LoadOptions
 
@@ -184,19 +164,6 @@ def _load_options(settings: Settings) -> LoadOptions:
     return LoadOptions(settings.device, settings.dtype, chosen, settings.runtime, settings.cache_dir.expanduser())
 
 
-def _footprint_of(settings: Settings, rom: Rom) -> Footprint:
-    from app.backends.devices import pick_device, pick_dtype
-
-    return Footprint({rom.id: rom.num_parameters * pick_dtype(settings.dtype, pick_device(settings.device)).itemsize})
-
-
-def _memory_of(settings: Settings, engine: Future[Engine], rom: Rom) -> MemoryNeed | None:
+def _need_of(loader: RomLoader, engine: Future[Engine], rom: Rom) -> MemoryNeed | None:
     """What it will take, once torch is there to say in which precision."""
-    if not engine.done():
-        return None
-    from app.backends.devices import pick_device, pick_dtype
-
-    try:
-        return predict_need(rom, pick_dtype(settings.dtype, pick_device(settings.device)).itemsize)
-    except ManifestError:  # it will be told of when the ROM is loaded
-        return None
+    return loader.need_of(rom) if engine.done() else None

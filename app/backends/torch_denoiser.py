@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from app.backends.compilation import CompiledLater, compiled_twin
 from app.backends.feed_forward import split_gates
 from app.backends.graphs import Forward, ReplayedForward, record_cuda_graph
 from app.backends.options import pick_memory_format
+from app.backends.sharing import share_weights
+from app.backends.tiers import Weights
 from app.backends.unet import UNetTraits
 
 _ADDED = ("text_embeds", "time_ids")  # that Stable Diffusion XL is told: the prompt as a whole, sizes
@@ -21,20 +23,24 @@ _ADDED = ("text_embeds", "time_ids")  # that Stable Diffusion XL is told: the pr
 class TorchDenoiser:
     """`optimizations` are names of app.core.OPTIMIZATIONS."""
 
-    def __init__(self, unet: Any, optimizations: frozenset[str]) -> None:
+    def __init__(self, unet: Any, optimizations: frozenset[str], besides: Any = None) -> None:
+        """`besides` is a U-Net whose weights this one has too."""
         self.traits = UNetTraits.of(unet)
         self.device: torch.device = unet.device
         self.dtype: torch.dtype = unet.dtype
-        self.nbytes = sum(tensor.nbytes for tensor in unet.parameters())
         self._memory_format = pick_memory_format(optimizations)
         unet.to(memory_format=self._memory_format)
+        self._plain = None if "fused_qkv" in optimizations else share_weights(unet)
+        self._optimizations = optimizations
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
         if "split_geglu" in optimizations:
             split_gates(unet)
         if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
-        self._forward = _accelerate(unet, optimizations)
+        self._weights = Weights(unet, besides)
+        self.nbytes = self._weights.nbytes
+        self._forward, self._forget = _accelerate(unet, optimizations)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
 
     def read(self, prompt_embeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -53,6 +59,20 @@ class TorchDenoiser:
         of_size = [added[name] for name in _ADDED] if added else []
         return self._forward([sample, timestep, *of_size, *self._stack(prompts)]).float()
 
+    def under(self, adapt: Callable[[Any], Any]) -> TorchDenoiser:
+        """Another, of what `adapt` makes of this one's U-Net: a module of its own over the same weights."""
+        assert self._plain is not None, "of fused projections only the fused weights are left"
+        return TorchDenoiser(adapt(self._plain), self._optimizations, besides=self._plain)
+
+    def park(self) -> None:
+        """What was recorded holds for the weights' addresses, and goes with them."""
+        self._forget()
+        self._latest = ((), [])
+        self._weights.park()
+
+    def resume(self) -> None:
+        self._weights.resume()
+
     def _stack(self, prompts: Sequence[Conditioning]) -> list[torch.Tensor]:
         """Embeddings [B, L, D], then keys and values [B, 2, L, C]. A step mostly has the prompts of the one before."""
         before, stacked = self._latest
@@ -64,16 +84,21 @@ class TorchDenoiser:
         return stacked
 
 
-def _accelerate(unet: Any, optimizations: frozenset[str]) -> Forward:
-    """The U-Net's forward; where asked compiled in the background, and replayed on a GPU."""
-    forward, later = _flat(unet), None
+def _accelerate(unet: Any, optimizations: frozenset[str]) -> tuple[Forward, Callable[[], None]]:
+    """The U-Net's forward, where asked compiled in the background, and replayed on a GPU; and what forgets that."""
+    forward, later, forget = _flat(unet), None, _nothing
     if "compile" in optimizations:
         forward = later = CompiledLater(forward, lambda: _flat(compiled_twin(unet)))
     if "cuda_graphs" in optimizations and unet.device.type == "cuda":
         forward = replayed = ReplayedForward(forward, record_cuda_graph)
+        forget = replayed.forget
         if later is not None:
-            later.on_ready = replayed.forget
-    return forward
+            later.on_ready = forget
+    return forward, forget
+
+
+def _nothing() -> None:
+    """Nothing is recorded."""
 
 
 def _flat(unet: Any) -> Forward:

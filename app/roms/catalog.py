@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
-from app.roms.lora import inherit, read_lora
+from app.roms.lora import LORA, inherit, read_lora
 from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest
 
 
@@ -35,6 +35,11 @@ class Rom:
     def model_directory(self) -> Path:
         """Where the configs of its models are, and the folders of those components that are no LoRA."""
         return self.base.model_directory if self.base else self.directory
+
+    def files_of(self, component: Component) -> tuple[Path, ...]:
+        """Those of its weights."""
+        owner = self if self.base is None or component.name == LORA else self.base
+        return tuple(owner.directory / name for name in component.files)
 
     @property
     def has_tiny_decoder(self) -> bool:

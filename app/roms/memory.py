@@ -18,6 +18,7 @@ from app.roms.manifest import INDEX_NAME, TINY_DECODER, read_json
 _ROW_TENSORS = 24  # as large as the first block's output, that a row holds at the peak
 _WEIGHT_COPIES = 2.5  # of the largest convolution, in the layout that the device multiplies
 _GUIDED_ROWS = 2
+_USUAL_SIDE = 64  # latent cells
 _DECODER_CHANNELS = ("block_out_channels", "decoder_block_out_channels")
 _DECODER_TENSORS: Mapping[Decoder, int] = {"full": 13, "tiny": 8}  # as large as the last block's output
 
@@ -40,7 +41,8 @@ class MemoryNeed:
     """What a ROM takes at most."""
 
     weights_bytes: int
-    largest_image_bytes: int  # beside the weights, of one image with guidance in the largest size that is allowed
+    image_bytes: int  # beside the weights, of one image with guidance in the size of the default preset
+    largest_image_bytes: int  # likewise, in the largest size that is allowed
 
 
 def read_memory_model(directory: Path, itemsize: int) -> MemoryModel:
@@ -58,10 +60,23 @@ def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
     """None for a ROM that is no diffusers directory. Raises ManifestError where a config says too little."""
     if not (rom.model_directory / INDEX_NAME).exists():
         return None
-    model, pixels = read_memory_model(rom.model_directory, itemsize), rom.manifest.limits.max_pixels
-    cells = pixels >> 2 * (len(_read_decoders(rom.model_directory)["full"]) - 1)
-    image_bytes = max(model.of_forward(_GUIDED_ROWS, cells), model.of_decoding(pixels, "full"))
-    return MemoryNeed(rom.num_parameters * itemsize, image_bytes)
+    directory, weights_bytes = rom.model_directory, rom.num_parameters * itemsize
+    model = read_memory_model(directory, itemsize)
+    halvings = len(_read_decoders(directory)["full"]) - 1
+
+    def of_image(pixels: int) -> int:
+        cells = pixels >> 2 * halvings
+        return max(model.of_forward(_GUIDED_ROWS, cells), model.of_decoding(pixels, "full"))
+
+    preset, own_side = rom.manifest.presets["default"], _read_side(directory / "unet") << halvings
+    pixels = (preset.width or own_side) * (preset.height or own_side)
+    return MemoryNeed(weights_bytes, of_image(pixels), of_image(rom.manifest.limits.max_pixels))
+
+
+def _read_side(folder: Path) -> int:
+    """Latent cells that the U-Net was made for."""
+    side = read_json(folder / "config.json").get("sample_size")
+    return side if isinstance(side, int) else _USUAL_SIDE
 
 
 def _read_decoders(directory: Path) -> dict[Decoder, list[int]]:
