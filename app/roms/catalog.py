@@ -10,7 +10,7 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
 from app.roms.lora import inherit, read_lora
-from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest, slug
+from app.roms.manifest import MANIFEST_NAME, TINY_DECODER, RomManifest, read_manifest, slug
 from app.roms.store import RomStore
 from app.roms.weights import sha256_of
 
@@ -109,6 +109,8 @@ def read_rom(directory: Path) -> Rom:
             raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
     if manifest.base is not None:
         return Rom(manifest, directory, (read_lora(directory, manifest),))
+    if not manifest.family:
+        raise ManifestError(f"{MANIFEST_NAME}: family: Field required")
     return Rom(manifest, directory, read_components(directory, manifest))
 
 

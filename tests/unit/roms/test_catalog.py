@@ -88,7 +88,7 @@ def test_tiny_decoder_counts_too(rom_directory: Path) -> None:
 def test_component_of_pickles_alone_is_refused_with_a_way_to_convert_them(rom_directory: Path) -> None:
     (rom_directory / UNET).unlink()
     (rom_directory / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps([0.0] * 100))
-    with pytest.raises(ManifestError, match=r"diffusion_pytorch_model\.bin is a pickle.*save_file"):
+    with pytest.raises(ManifestError, match=r"diffusion_pytorch_model\.bin is a pickle.*cartridge roms convert"):
         read_rom(rom_directory)
 
 
