@@ -51,4 +51,12 @@ def load_backend(rom: Rom, options: LoadOptions) -> Backend:
     if rom.manifest.family not in FAMILIES:
         raise ManifestError(f"family {rom.manifest.family!r} is not supported; supported: {', '.join(FAMILIES)}")
     with ThreadPoolExecutor(1, thread_name_prefix=f"load {rom.id}") as thread:
-        return thread.submit(FAMILIES[rom.manifest.family], rom, options).result()
+        return thread.submit(_load, rom, options).result()
+
+
+def _load(rom: Rom, options: LoadOptions) -> Backend:
+    if rom.checkpoint or (rom.base and rom.base.checkpoint):
+        from app.backends.single_file import as_directories
+
+        rom = as_directories(rom, options.cache_dir and options.cache_dir / "single_files")
+    return FAMILIES[rom.manifest.family](rom, options)

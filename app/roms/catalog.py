@@ -10,7 +10,8 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
 from app.roms.lora import inherit, read_lora
-from app.roms.manifest import MANIFEST_NAME, TINY_DECODER, RomManifest, read_manifest, slug
+from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, TINY_DECODER, RomManifest, of_family, read_manifest, slug
+from app.roms.single_file import Checkpoint, find_checkpoint, open_checkpoint, read_checkpoint_components
 from app.roms.store import RomStore
 from app.roms.weights import sha256_of
 
@@ -23,6 +24,7 @@ class Rom:
     directory: Path
     components: tuple[Component, ...] = ()  # that are loaded; of a LoRA its base's, then itself
     base: Rom | None = None  # of a LoRA
+    checkpoint: Checkpoint | None = None  # of a model in a single file
 
     @property
     def id(self) -> str:
@@ -34,8 +36,10 @@ class Rom:
 
     @property
     def model_directory(self) -> Path:
-        """Where the configs of its models are, and the folders of those components that are no LoRA."""
-        return self.base.model_directory if self.base else self.directory
+        """Where the configs of its models are and, but for a single file, the weights that are no LoRA."""
+        if self.base is not None:
+            return self.base.model_directory
+        return self.directory if self.checkpoint is None else self.checkpoint.configs
 
     @property
     def has_tiny_decoder(self) -> bool:
@@ -72,11 +76,11 @@ def read_catalog(stores: list[RomStore]) -> Catalog:
     """Look at every ROM of every store. A broken one is quarantined under its directory's name."""
     catalog = Catalog()
     for store in stores:
-        for directory in store.directories():
+        for path in store.directories():
             try:
-                rom = read_rom(directory)
+                rom = read_rom(path)
             except ManifestError as error:
-                catalog.quarantined.setdefault(slug(directory.name), error.message)
+                catalog.quarantined.setdefault(slug(path.name if path.is_dir() else path.stem), error.message)
             else:
                 catalog.roms.setdefault(rom.id, rom)
     for rom in catalog:
@@ -98,20 +102,25 @@ def lay_over_base(rom: Rom, catalog: Catalog) -> Rom:
     return replace(rom, manifest=manifest, components=(*base.components, *rom.components), base=base)
 
 
-def read_rom(directory: Path) -> Rom:
-    """Check a ROM's manifest, files and weight headers. A LoRA does not have its base yet. Raises ManifestError."""
-    manifest = read_manifest(directory)
-    for file in manifest.files:
-        path = directory / file.path
-        if not path.is_file():
-            raise ManifestError(f"{file.path} is missing")
-        if path.stat().st_size != file.bytes:
-            raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
+def read_rom(path: Path) -> Rom:
+    """Check a ROM's manifest, files and weight headers. A LoRA does not have its base yet. Raises ManifestError.
+
+    `path` is a directory, or a file that is a ROM by itself.
+    """
+    if path.is_file():
+        checkpoint = open_checkpoint(path)
+        manifest = RomManifest(id=slug(path.stem), title=path.stem, family=checkpoint.architecture.family)
+        return Rom(manifest, path.parent, read_checkpoint_components(checkpoint), checkpoint=checkpoint)
+    manifest = read_manifest(path)
+    _check_files(path, manifest)
     if manifest.base is not None:
-        return Rom(manifest, directory, (read_lora(directory, manifest),))
+        return Rom(manifest, path, (read_lora(path, manifest),))
+    if not (path / INDEX_NAME).exists() and (found := find_checkpoint(path)):
+        manifest = of_family(manifest, found.architecture.family, found.path.name)
+        return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)
     if not manifest.family:
         raise ManifestError(f"{MANIFEST_NAME}: family: Field required")
-    return Rom(manifest, directory, read_components(directory, manifest))
+    return Rom(manifest, path, read_components(path, manifest))
 
 
 def verify_digests(rom: Rom) -> None:
@@ -121,3 +130,12 @@ def verify_digests(rom: Rom) -> None:
     for file in rom.manifest.files:
         if sha256_of(rom.directory / file.path) != file.sha256:
             raise ManifestError(f"{file.path} does not have the sha256 of the manifest")
+
+
+def _check_files(directory: Path, manifest: RomManifest) -> None:
+    for file in manifest.files:
+        path = directory / file.path
+        if not path.is_file():
+            raise ManifestError(f"{file.path} is missing")
+        if path.stat().st_size != file.bytes:
+            raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")

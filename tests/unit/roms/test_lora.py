@@ -99,7 +99,7 @@ def test_base_of_a_family_without_loras_is_refused(tmp_path: Path) -> None:
 def test_family_that_is_not_the_bases_is_refused(tmp_path: Path) -> None:
     write_base(tmp_path / "painter")
     write_lora(tmp_path / "ink", family="stable_diffusion_xl")
-    assert "'stable_diffusion_xl', that of its base 'painter' is 'stable_diffusion'" in reason_of(tmp_path)
+    assert "'stable_diffusion_xl', and that of its base 'painter' is 'stable_diffusion'" in reason_of(tmp_path)
 
 
 @pytest.mark.parametrize(
