@@ -18,23 +18,20 @@ from diffusers.loaders import single_file_utils as diffusers_names
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from app.backends.checkpoint_configs import read_config, read_scheduler
 from app.backends.tokenizer import make_clip_tokenizer
 from app.errors import ManifestError
 from app.logs import log_event
 from app.roms.catalog import Rom
 from app.roms.components import read_components
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, read_json
-from app.roms.single_file import Checkpoint
-from app.roms.weights import read_header, read_metadata
+from app.roms.single_file import UNET_PREFIX, VAE_PREFIX, Checkpoint
+from app.roms.weights import read_header
 
 _FORMAT = 1  # of what lies in a folder; another one makes other keys
 _PAD_TOKENS = {"sd1": ("<|endoftext|>",), "sd2": ("!",), "sdxl": ("<|endoftext|>", "!")}  # of each tokenizer
 _TEXT_ENCODERS = {"CLIPTextModel": CLIPTextModel, "CLIPTextModelWithProjection": CLIPTextModelWithProjection}
 _OTHERS = {"UNet2DConditionModel": UNet2DConditionModel, "AutoencoderKL": AutoencoderKL}
-_UNET = "model.diffusion_model."
-# Of the models of Stable Diffusion 2 alike in shape, those that predict v have wider values here (found by ComfyUI).
-_TELLTALE, _TELLTALE_STD = f"{_UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias", 0.09
-_V_SIZE = 96  # latent cells, that those were trained on
 
 Tensors = dict[str, torch.Tensor]
 
@@ -90,14 +87,14 @@ def _write(directory: Path, checkpoint: Checkpoint) -> None:
     index = read_json(checkpoint.layout / INDEX_NAME)
     _write_json(directory / INDEX_NAME, index)
     for name, prefix in checkpoint.architecture.prefixes.items():
-        config = _read_config(checkpoint, name, tensors)
+        config = read_config(checkpoint, name, tensors)
         _write_json(directory / name / "config.json", config)
         expected = _expected(index[name][1], config)
         own = {key: tensor for key, tensor in tensors.items() if key.startswith(prefix)}
         converted = _convert(own, prefix, config, expected, checkpoint)
         weights = "model" if name.startswith("text_encoder") else "diffusion_pytorch_model"
         save_file(converted, directory / name / f"{weights}.safetensors", {"format": "pt"})
-    _write_json(directory / "scheduler" / "scheduler_config.json", _read_scheduler(checkpoint, tensors))
+    _write_json(directory / "scheduler" / "scheduler_config.json", read_scheduler(checkpoint, tensors))
     for name, pad_token in zip(("tokenizer", "tokenizer_2"), _PAD_TOKENS[checkpoint.architecture.name], strict=False):
         if not _copy(checkpoint, name, directory):
             make_clip_tokenizer(pad_token).save_pretrained(directory / name)
@@ -110,9 +107,9 @@ def _convert(
     """A component's tensors under diffusers' names. Raises ManifestError where they are not those of its config."""
     name = checkpoint.path.name
     try:
-        if prefix == _UNET:
+        if prefix == UNET_PREFIX:
             converted = diffusers_names.convert_ldm_unet_checkpoint(own, config)
-        elif prefix == "first_stage_model.":
+        elif prefix == VAE_PREFIX:
             converted = diffusers_names.convert_ldm_vae_checkpoint(own, config)
         elif prefix.endswith("model."):
             converted = diffusers_names.convert_open_clip_checkpoint(_with_config(config), own, prefix)
@@ -127,7 +124,7 @@ def _convert(
             raise ManifestError(f"{name} lacks {prefix}: {key}, as its configs say that it has")
         if tensor.shape != shape:
             raise ManifestError(f"{name}: {prefix} {key} is {list(tensor.shape)}, its configs say {list(shape)}")
-    if prefix == _UNET and (more := sorted(converted.keys() - expected.keys())):
+    if prefix == UNET_PREFIX and (more := sorted(converted.keys() - expected.keys())):
         raise ManifestError(f"{name} has {prefix} {more[0]}, which its configs do not know")
     return {key: converted[key].contiguous() for key in expected}
 
@@ -140,34 +137,6 @@ def _expected(class_name: str, config: dict[str, Any]) -> dict[str, torch.Size]:
         else:
             model = _OTHERS[class_name].from_config(config)
     return {key: tensor.shape for key, tensor in model.state_dict().items()}
-
-
-def _read_config(checkpoint: Checkpoint, name: str, tensors: Tensors) -> dict[str, Any]:
-    """Its own or the published model's, with what the file tells otherwise."""
-    config = read_json(checkpoint.configs / name / "config.json")
-    if name == "unet" and checkpoint.configs == checkpoint.layout:
-        config["in_channels"] = tensors[f"{_UNET}input_blocks.0.0.weight"].shape[1]  # 9 for inpainting
-        if checkpoint.architecture.name == "sd2" and _predicts_v(checkpoint, tensors):
-            config["sample_size"] = _V_SIZE
-    return config
-
-
-def _read_scheduler(checkpoint: Checkpoint, tensors: Tensors) -> dict[str, Any]:
-    config = read_json(checkpoint.configs / "scheduler" / "scheduler_config.json")
-    if checkpoint.configs == checkpoint.layout and _predicts_v(checkpoint, tensors):
-        config["prediction_type"] = "v_prediction"
-        if "ztsnr" in tensors:
-            config |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return config
-
-
-def _predicts_v(checkpoint: Checkpoint, tensors: Tensors) -> bool:
-    """By a tensor of the name, by what its maker noted, or by the values of one that tells them apart."""
-    if (noted := read_metadata(checkpoint.path).get("modelspec.prediction_type")) is not None:
-        return noted == "v"
-    telltale = tensors.get(_TELLTALE) if checkpoint.architecture.name == "sd2" else None
-    is_wide = telltale is not None and float(telltale.float().std(correction=0)) > _TELLTALE_STD
-    return "v_pred" in tensors or (is_wide and tensors[f"{_UNET}input_blocks.0.0.weight"].shape[1] == 4)
 
 
 def _with_config(config: dict[str, Any]) -> Any:

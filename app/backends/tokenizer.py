@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 _MERGES = Path(__file__).parent / "vocabulary" / "bpe_simple_vocab_16e6.txt.gz"
 _LENGTH = 77  # tokens of a prompt, with the two that frame it
-_WORDS = 49152 - 2 * 256 - 2  # that are merged; the file has more
+_WORDS = 49152 - 256 - 2  # that are merged; the file has more
 _FRAME = ("<|startoftext|>", "<|endoftext|>")
 
 

@@ -95,6 +95,23 @@ def list_roms(
         print(f"{rom_id:<24}{'-':<20}{'-':>12}  broken: {reason}")
 
 
+@roms.command("convert")
+def convert_rom(
+    file: Annotated[Path, typer.Argument(help="Pickled weights: .ckpt, .pt, .pth or .bin.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; beside it, unless told.")] = None,
+) -> None:
+    """Make safetensors of pickled weights, without running what is in them."""
+    from app.backends.pickles import convert_pickle
+    from app.errors import CartridgeError
+
+    target = output or file.with_suffix(".safetensors")
+    try:
+        count = convert_pickle(file, target)
+    except CartridgeError as error:
+        _exit(error.message)
+    print(f"{target}  {count} tensors")
+
+
 @app.command()
 def serve() -> None:
     """Run the service: nginx and one gunicorn worker."""

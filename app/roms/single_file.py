@@ -20,7 +20,7 @@ from app.roms.weights import WeightsHeader, find_only_file, find_weights, read_h
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt")  # of files that may be a ROM by themselves; the content decides
 _LAYOUTS = Path(__file__).parent / "layouts"
-_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
+UNET_PREFIX, VAE_PREFIX = "model.diffusion_model.", "first_stage_model."
 _NOT_LOADED = re.compile(r"\.(position_ids|logit_scale)$")
 _LAYER = re.compile(r"\.resblocks\.(\d+)\.")
 
@@ -34,7 +34,7 @@ class Architecture:
     prefixes: Mapping[str, str]  # of the names of its tensors, by the component
 
 
-_IMAGE = {"unet": _UNET, "vae": _VAE}
+_IMAGE = {"unet": UNET_PREFIX, "vae": VAE_PREFIX}
 ARCHITECTURES = (
     Architecture("sd1", "stable_diffusion", _IMAGE | {"text_encoder": "cond_stage_model.transformer."}),
     Architecture("sd2", "stable_diffusion", _IMAGE | {"text_encoder": "cond_stage_model.model."}),
@@ -56,9 +56,14 @@ class Checkpoint:
     own: Path | None  # the ROM's directory; None for a file that is a ROM by itself
 
     @property
+    def has_configs(self) -> bool:
+        """Whether they lie beside it; all of them, then."""
+        return self.own is not None and (self.own / "unet" / "config.json").exists()
+
+    @property
     def configs(self) -> Path:
         """A directory of the components' configs."""
-        return self.own if self.own and (self.own / "unet" / "config.json").exists() else self.layout
+        return self.own if self.own and self.has_configs else self.layout
 
     @property
     def layout(self) -> Path:
@@ -80,8 +85,8 @@ def open_checkpoint(path: Path, own: Path | None = None) -> Checkpoint:
             return Checkpoint(path, architecture, own)
     if any("lora" in name for name in names):
         raise ManifestError(f"{path.name} is a LoRA: it needs a directory with a rom.yaml that names its base")
-    if _UNET in present:
-        missing = "autoencoder" if _VAE not in present else "text encoders of Stable Diffusion 1, 2 or XL (base)"
+    if UNET_PREFIX in present:
+        missing = "autoencoder" if VAE_PREFIX not in present else "text encoders of Stable Diffusion 1, 2 or XL (base)"
         raise ManifestError(f"{path.name} is a U-Net without the {missing}; a single file is a whole model")
     first = next(iter(names), "none")
     raise ManifestError(f"{path.name} is no single-file checkpoint of Stable Diffusion; its first tensor: {first}")

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 
 from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
-from app.roms.catalog import read_rom
+from app.roms.catalog import read_catalog, read_rom
+from app.roms.store import open_store
+from tests.support.bench import alone, image_of
 from tests.support.loras import TinyLora, write_lora_rom
 from tests.support.pairs import Pair
 from tests.support.single_files import write_single_file_rom
 from tests.support.tiny_rom import TinyRom, build_tiny_rom
 
 KINDS: dict[str, tuple[TinyRom, bool]] = {
-    "SD 1": (TinyRom("sd"), False),
-    "SD 1, inpainting": (TinyRom("sd", unet_channels=9), False),
-    "SD 1, tiny decoder": (TinyRom("sd", with_tiny_decoder=True), False),
+    "SD 1": (TinyRom("sd", with_tiny_decoder=True), False),
     "SD 2": (TinyRom("sd"), True),
     "SDXL": (TinyRom("sdxl"), False),
 }
-
-
-def load(path: Path, cache: Path) -> Any:
-    return load_backend(read_rom(path), LoadOptions("cpu", "float32", cache_dir=cache))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,9 +32,45 @@ def test_pictures_are_those_of_the_directory(tmp_path: Path, kind: str) -> None:
     pair = Pair(build_tiny_rom(tmp_path / "source", options))
     single = write_single_file_rom(tmp_path / "single", pair.directory, open_clip=open_clip)
     directory = pair.backend
-    pair.backend = load(single, tmp_path / "cache")
+    pair.backend = load_backend(read_rom(single), LoadOptions("cpu", "float32", cache_dir=tmp_path / "cache"))
     assert pair.backend.info.nbytes == directory.info.nbytes == 4 * read_rom(single).num_parameters
     assert pair.backend.info.decoders == directory.info.decoders
-    if not pair.backend.info.is_inpainting:
-        pair.assert_same_latents(prompt="The cat! and, a dog", negative_prompt="")
-        pair.assert_same_pixels()
+    pair.assert_same_latents(prompt="The cat! and, a dog", negative_prompt="")
+    pair.assert_same_pixels()
+
+
+@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+def test_file_for_inpainting_predicts_as_the_directory(tmp_path: Path, architecture: str) -> None:
+    source = build_tiny_rom(tmp_path / "source", TinyRom(architecture, unet_channels=9))  # type: ignore[arg-type]
+    single = write_single_file_rom(tmp_path / "single", source)
+    latents, timestep = torch.randn(1, 9, 8, 8), torch.tensor([500])
+    predictions = []
+    for rom in (source, single):
+        backend = load_backend(read_rom(rom), LoadOptions("cpu", "float32", cache_dir=tmp_path / "cache"))
+        predictions.append(backend.predict(latents, timestep, [backend.encode_prompt("the cat")]))
+    assert torch.equal(*predictions)
+
+
+@pytest.mark.parametrize(("cls", "name"), [(UNet2DConditionModel, "unet"), (AutoencoderKL, "vae")])
+def test_converted_weights_are_those_that_diffusers_reads(tmp_path: Path, cls: type, name: str) -> None:
+    source = build_tiny_rom(tmp_path / "source")
+    single = write_single_file_rom(tmp_path / "single", source)
+    load_backend(read_rom(single), LoadOptions("cpu", "float32", cache_dir=tmp_path / "cache"))
+    (converted,) = (tmp_path / "cache" / "single_files").glob(f"*/{name}/*.safetensors")
+    theirs = cls.from_single_file(  # type: ignore[attr-defined]
+        str(single / "model.safetensors"), config=str(source), subfolder=name, local_files_only=True
+    )
+    mine = load_file(converted)
+    assert mine.keys() == theirs.state_dict().keys()
+    assert all(torch.equal(mine[key], tensor) for key, tensor in theirs.state_dict().items())
+
+
+def test_lora_lies_over_a_single_file_as_over_a_directory(tmp_path: Path) -> None:
+    source = build_tiny_rom(tmp_path / "source")
+    write_single_file_rom(tmp_path / "single", source)
+    for base in ("source", "single"):
+        write_lora_rom(tmp_path / f"{base}-ink", source, TinyLora("kohya"))
+        (tmp_path / f"{base}-ink" / "rom.yaml").write_text(f"{{id: {base}-ink, base: {base}}}", encoding="utf-8")
+    catalog, options = read_catalog([open_store(f"file://{tmp_path}")]), LoadOptions("cpu", "float32", None, "torch", tmp_path / "cache")
+    pictures = {rom.id: image_of(alone(load_backend(rom, options))) for rom in catalog}
+    assert pictures["single-ink"] == pictures["source-ink"] != pictures["source"] == pictures["single"]
