@@ -39,7 +39,7 @@ def test_tensors_keep_their_names_and_values(tmp_path: Path, wrapped: bool, zipp
 
 @pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))])
 def test_pickle_that_holds_more_than_data_is_refused_and_not_run(tmp_path: Path, save: Any) -> None:
-    save({"weight": torch.zeros(3), "bomb": Bomb(tmp_path / "ran")}, tmp_path / "model.ckpt")
+    save({"bomb": Bomb(tmp_path / "ran"), "weight": torch.zeros(3)}, tmp_path / "model.ckpt")
     with pytest.raises(ManifestError, match=r"model\.ckpt is refused: it names \w+\.mkdir"):
         convert_pickle(tmp_path / "model.ckpt", tmp_path / "model.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["model.ckpt"]
