@@ -19,6 +19,7 @@ from app.invoker.service import Service, ServiceOptions
 from app.logs import log_event
 from app.metrics import Metrics
 from app.model_cache import ModelCache
+from app.residency import Footprint
 from app.roms.catalog import Catalog, Rom, read_catalog, verify_digests
 from app.roms.memory import MemoryNeed, predict_need
 from app.roms.store import open_store
@@ -39,7 +40,7 @@ def running(settings: Settings) -> Iterator[Service]:
     """A service that listens at once and becomes ready in the background."""
     _check_runtime(settings)
     health, metrics, catalog = HealthMonitor(settings.stall_after_s), Metrics(), _read_catalog(settings)
-    cache = ModelCache(partial(_load, settings, metrics, health), partial(_size_of, settings))
+    cache = ModelCache(partial(_load, settings, metrics, health), partial(_footprint_of, settings))
     engine: Future[Engine] = Future()
     invoker = Invoker(catalog, cache, engine, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)
@@ -85,7 +86,7 @@ def _set_up(
 def _preload(settings: Settings, catalog: Catalog, cache: ModelCache, health: HealthMonitor) -> None:
     wanted = _wanted_roms(settings, catalog)
     for rom in wanted:
-        if cache.resident_bytes() + _size_of(settings, rom) > cache.capacity_bytes and cache.resident():
+        if cache.resident_bytes() + _footprint_of(settings, rom).nbytes > cache.capacity_bytes and cache.resident():
             log_event("preload_stopped", rom=rom.id, reason="the memory budget is full")
             break
         try:
@@ -191,11 +192,10 @@ def _load_options(settings: Settings) -> LoadOptions:
     return LoadOptions(settings.device, settings.dtype, chosen, settings.runtime, settings.cache_dir.expanduser())
 
 
-def _size_of(settings: Settings, rom: Rom) -> int:
-    """Bytes that the ROM's weights will take in memory."""
+def _footprint_of(settings: Settings, rom: Rom) -> Footprint:
     from app.backends.devices import pick_device, pick_dtype
 
-    return rom.num_parameters * pick_dtype(settings.dtype, pick_device(settings.device)).itemsize
+    return Footprint({rom.id: rom.num_parameters * pick_dtype(settings.dtype, pick_device(settings.device)).itemsize})
 
 
 def _memory_of(settings: Settings, engine: Future[Engine], rom: Rom) -> MemoryNeed | None:

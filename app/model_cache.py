@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from app.errors import CartridgeError, NotReady, OutOfRomMemory
+from app.errors import Cancelled, CartridgeError, NotReady, OutOfRomMemory
 from app.estimates import Estimate
 from app.logs import log_event
+from app.residency import Footprint, Residency, Resident
 from app.roms.catalog import Rom
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
 
 _BYTE_LOADING_PRIOR_S = 1e-9
+_BYTE_RESUMING_PRIOR_S = 1e-10
+_RETRY_AFTER_S = 5.0
 
 
-@dataclass(eq=False)
-class _Entry:
-    nbytes: int  # reserved from the moment loading starts
-    backend: Backend | None = None  # None while loading
-    leases: int = 0
+class _Wait(NamedTuple):
+    """How long somebody waits: until a time on the monotonic clock, or until the request is cancelled."""
 
-    @property
-    def is_idle(self) -> bool:
-        return self.backend is not None and self.leases == 0
+    deadline: float
+    cancelled: Future[None] | None
 
 
 class ModelCache:
@@ -37,132 +36,237 @@ class ModelCache:
 
     Whoever has waited `max_wait_s` for room goes before those who ask for what is resident, so that a ROM in constant
     use makes way for another, and between two that do not fit together requests are grouped and not alternated.
+    A load that has begun goes on when its caller has gone: the next one finds it.
     """
 
     def __init__(
         self,
         load: Callable[[Rom], Backend],
-        size_of: Callable[[Rom], int],
+        footprint_of: Callable[[Rom], Footprint],
         capacity_bytes: int = 0,
+        *,
+        host_bytes: int = 0,  # of the second tier: where weights wait that had to leave the device
         max_wait_s: float = 5.0,
     ) -> None:
         self._load = load
-        self._size_of = size_of
+        self._footprint_of = footprint_of
         self.capacity_bytes = capacity_bytes
+        self._host_bytes = host_bytes
         self._max_wait_s = max_wait_s
         self._short_of_room: list[float] = []  # since when each waits, the longest first
         self._byte_loading = Estimate(_BYTE_LOADING_PRIOR_S)
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
+        self._byte_resuming = Estimate(_BYTE_RESUMING_PRIOR_S)
+        self._residency = Residency()
         self._changed = threading.Condition()
 
     @contextmanager
-    def lease(self, rom: Rom, timeout_s: float = 60.0) -> Iterator[Backend]:
+    def lease(self, rom: Rom, timeout_s: float = 60.0, cancelled: Future[None] | None = None) -> Iterator[Backend]:
         """Pin the ROM's backend while in use, loading it first where needed.
 
         Raises OutOfRomMemory when the ROM is larger than the whole budget, NotReady when `timeout_s` passes first,
-        and whatever loading raises.
+        Cancelled when `cancelled` ends first, and whatever loading raises.
         """
-        entry = self._acquire(rom, time.monotonic() + timeout_s)
+        if cancelled is not None:
+            cancelled.add_done_callback(lambda _: self._wake())
+        resident = self._acquire(rom, _Wait(time.monotonic() + timeout_s, cancelled))
         try:
-            if entry.backend is None:
-                self._fill(rom, entry)
-            assert entry.backend is not None
-            yield entry.backend
+            assert resident.backend is not None
+            yield resident.backend
         finally:
             with self._changed:
-                entry.leases -= 1
-                self._changed.notify_all()
+                self._let_go(resident)
 
     def expected_load_s(self, rom: Rom) -> float:
         """What loading it seldom exceeds; 0 for a ROM that is resident or on its way."""
         with self._changed:
-            return 0.0 if rom.id in self._entries else self._byte_loading.upper_s * self._size_of(rom)
+            resident = self._residency.residents.get(rom.id)
+            if resident is not None and not resident.is_parked:
+                return 0.0
+            pace = self._byte_loading if resident is None else self._byte_resuming
+            return pace.upper_s * self._residency.missing_bytes(self._footprint_of(rom))
+
+    def footprint_of(self, rom: Rom) -> Footprint:
+        """Raises OutOfRomMemory for a ROM that is larger than the whole budget."""
+        footprint = self._footprint_of(rom)
+        if footprint.nbytes > self.capacity_bytes:
+            raise _too_large(rom, footprint, f"the budget is {self.capacity_bytes}")
+        return footprint
 
     def prefetch(self, rom: Rom) -> None:
         """Load it in the background, for those who ask again later."""
         threading.Thread(target=self._prefetch, args=(rom,), name=f"prefetch {rom.id}", daemon=True).start()
 
-    def set_capacity(self, capacity_bytes: int) -> None:
-        """The budget, once the device is known."""
+    def pin(self, rom: Rom) -> None:
+        """Load it at once and keep it until it is unloaded.
+
+        Raises OutOfRomMemory where those that cannot go leave no room, and whatever loading raises.
+        """
+        footprint = self.footprint_of(rom)
         with self._changed:
-            self.capacity_bytes = capacity_bytes
+            is_there = rom.id in self._residency.residents
+            if not is_there and self._residency.victims(footprint, self.capacity_bytes) is None:
+                free = max(0, self.capacity_bytes - self._residency.nbytes())
+                raise _too_large(rom, footprint, f"{free} are free")
+        with self.lease(rom), self._changed:
+            self._residency.residents[rom.id].is_pinned = True
+
+    def unload(self, rom_id: str, timeout_s: float = 60.0) -> bool:
+        """Let go of it, once those who use it have ended; its memory is back on return. Whether it was there.
+
+        Raises NotReady when they do not end in time; it then goes after them.
+        """
+        with self._changed:
+            resident = self._residency.residents.get(rom_id)
+            if resident is None:
+                return False
+            resident.is_leaving = True
+            ended = self._changed.wait_for(lambda: resident.is_idle or resident.error is not None, timeout_s)
+            if not ended:
+                raise NotReady(f"ROM {rom_id!r} is still in use", retry_after_s=_RETRY_AFTER_S)
+            gone = self._take_out([rom_id] if self._residency.residents.get(rom_id) is resident else [])
+        _unload(gone)
+        return True
+
+    def unload_idle(self, idle_s: float = 0.0) -> bool:
+        """Drop everything that has been idle for so long and is not pinned; whether there was anything."""
+        latest = time.monotonic() - idle_s
+        with self._changed:
+            idle = [name for name, one in self._residency.residents.items() if one.may_go and one.idle_since <= latest]
+            gone = self._take_out(idle)
+        _unload(gone)
+        return bool(gone)
+
+    def set_capacity(self, capacity_bytes: int, host_bytes: int = 0) -> None:
+        """The budgets, once the device is known."""
+        with self._changed:
+            self.capacity_bytes, self._host_bytes = capacity_bytes, host_bytes
             self._changed.notify_all()
 
     def resident(self) -> list[str]:
-        """Ids of the loaded ROMs, least recently used first."""
+        """Ids of the ROMs that can compute now, least recently used first."""
         with self._changed:
-            return [rom_id for rom_id, entry in self._entries.items() if entry.backend is not None]
+            return [rom_id for rom_id, one in self._residency if one.is_ready]
+
+    def parked(self) -> list[str]:
+        """Ids of those whose weights wait in the host's memory."""
+        with self._changed:
+            return [rom_id for rom_id, one in self._residency.residents.items() if one.is_parked]
 
     def resident_bytes(self) -> int:
+        """Of weights, each once however many ROMs share them."""
         with self._changed:
-            return self._bytes()
+            return self._residency.weights_bytes()
+
+    def shared_bytes(self, rom_id: str) -> int:
+        """Of a resident ROM's weights, those that other residents have too."""
+        with self._changed:
+            return self._residency.shared_bytes(rom_id) if rom_id in self._residency.residents else 0
 
     def waiting_for_room(self) -> int:
         """Callers whose ROM does not fit beside those that are leased."""
         with self._changed:
             return len(self._short_of_room)
 
-    def unload_idle(self) -> bool:
-        """Drop everything that is idle; whether there was anything."""
+    def _acquire(self, rom: Rom, wait: _Wait) -> Resident:
+        """A lease on the ROM, loaded."""
+        footprint = self.footprint_of(rom)
         with self._changed:
-            idle = [rom_id for rom_id, entry in self._entries.items() if entry.is_idle]
-            for rom_id in idle:
-                self._evict(rom_id)
-            self._changed.notify_all()
-        return bool(idle)
-
-    def _acquire(self, rom: Rom, deadline: float) -> _Entry:
-        """A leased entry: loaded already, or new and for the caller to fill."""
-        nbytes = self._size_of(rom)
-        if nbytes > self.capacity_bytes:
-            raise OutOfRomMemory(f"ROM {rom.id!r} needs {nbytes} bytes, the budget is {self.capacity_bytes}")
-        with self._changed, ExitStack() as waiting:
-            is_short = False
             while True:
-                entry = self._entries.get(rom.id)
-                if entry is not None:
-                    waiting.close()
-                if entry is not None and entry.backend is not None and not self._is_someone_due():
-                    self._entries.move_to_end(rom.id)
-                    entry.leases += 1
-                    return entry
-                if entry is None and self._make_room(nbytes):
-                    entry = self._entries[rom.id] = _Entry(nbytes, leases=1)
-                    return entry
-                if entry is None and not is_short:
-                    waiting.enter_context(self._waiting_for_room())
-                is_short = entry is None
-                if not self._changed.wait(deadline - time.monotonic()):
-                    raise NotReady(f"ROM {rom.id!r} could not be loaded in time", retry_after_s=5)
+                resident, is_own_load = self._claim(rom, footprint, wait)
+                try:
+                    while not resident.is_ready and resident.error is None:
+                        self._wait(rom, wait)
+                except CartridgeError:
+                    self._let_go(resident)
+                    raise
+                if resident.error is None:
+                    return resident
+                self._let_go(resident)
+                if is_own_load:
+                    raise resident.error
 
-    @contextmanager
-    def _waiting_for_room(self) -> Iterator[None]:
-        since = time.monotonic()
-        self._short_of_room.append(since)
+    def _claim(self, rom: Rom, footprint: Footprint, wait: _Wait) -> tuple[Resident, bool]:
+        """A lease as soon as it is there or there is room for it, and whether its loading was begun for this."""
+        short_since: float | None = None
         try:
-            yield
+            while True:
+                resident = self._residency.residents.get(rom.id)
+                if resident is not None and self._may_join(resident):
+                    resident.leases += 1
+                    self._residency.residents.move_to_end(rom.id)
+                    return resident, False
+                is_absent = resident is None or (resident.is_parked and not resident.is_leaving)
+                victims = self._residency.victims(footprint, self.capacity_bytes) if is_absent else None
+                if victims is not None:
+                    return self._begin(rom, footprint, victims), True
+                if is_absent and short_since is None:
+                    short_since = time.monotonic()
+                    self._short_of_room.append(short_since)
+                elif not is_absent and short_since is not None:
+                    self._short_of_room.remove(short_since)
+                    short_since = None
+                    self._changed.notify_all()
+                self._wait(rom, wait)
         finally:
-            self._short_of_room.remove(since)
-            self._changed.notify_all()
-
-    def _is_someone_due(self) -> bool:
-        """Whether somebody has waited for room as long as anyone should."""
-        return bool(self._short_of_room) and time.monotonic() - self._short_of_room[0] >= self._max_wait_s
-
-    def _fill(self, rom: Rom, entry: _Entry) -> None:
-        """Load outside the lock. On failure the reservation goes, and those who wait try for themselves."""
-        started = time.monotonic()
-        try:
-            backend = self._load(rom)
-        except BaseException:
-            with self._changed:
-                del self._entries[rom.id]
+            if short_since is not None:
+                self._short_of_room.remove(short_since)
                 self._changed.notify_all()
-            raise
+
+    def _may_join(self, resident: Resident) -> bool:
+        """It is loading, or ready and nobody has waited for room as long as anyone should."""
+        if resident.is_parked or resident.is_leaving:
+            return False
+        is_someone_due = self._short_of_room and time.monotonic() - self._short_of_room[0] >= self._max_wait_s
+        return not resident.is_ready or not is_someone_due
+
+    def _wait(self, rom: Rom, wait: _Wait) -> None:
+        if wait.cancelled is not None and wait.cancelled.done():
+            raise Cancelled("cancelled before its ROM was there")
+        if not self._changed.wait(wait.deadline - time.monotonic()):
+            raise NotReady(f"ROM {rom.id!r} could not be loaded in time", retry_after_s=_RETRY_AFTER_S)
+
+    def _wake(self) -> None:
         with self._changed:
-            entry.backend, entry.nbytes = backend, backend.info.nbytes
-            self._byte_loading.observe((time.monotonic() - started) / max(1, backend.info.nbytes))
             self._changed.notify_all()
+
+    def _begin(self, rom: Rom, footprint: Footprint, victims: list[str]) -> Resident:
+        """Take its room and start its loading, with a lease for the caller."""
+        gone = [backend for victim in victims for backend in self._evict(victim)]
+        resident = self._residency.residents.setdefault(rom.id, Resident(footprint))
+        resident.is_parked = False
+        resident.leases += 1
+        self._residency.residents.move_to_end(rom.id)
+        fill = partial(self._fill, rom, resident, gone)
+        threading.Thread(target=fill, name=f"fill {rom.id}", daemon=True).start()
+        return resident
+
+    def _fill(self, rom: Rom, resident: Resident, gone: list[Backend]) -> None:
+        """Load, outside the lock. On failure the room is free again, and those who wait try for themselves."""
+        started, backend = time.monotonic(), resident.backend
+        pace = self._byte_loading if backend is None else self._byte_resuming
+        try:
+            _unload(gone)
+            if backend is None:
+                backend = self._load(rom)
+            else:
+                backend.resume()
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
+            with self._changed:
+                resident.error = error
+                del self._residency.residents[rom.id]
+                self._changed.notify_all()
+            return
+        with self._changed:
+            new_bytes = self._residency.missing_bytes(Footprint(backend.info.parts), besides=rom.id)
+            pace.observe((time.monotonic() - started) / max(1, new_bytes))
+            resident.footprint = Footprint(backend.info.parts, resident.footprint.reserve_bytes)
+            resident.backend, resident.is_ready, resident.idle_since = backend, True, time.monotonic()
+            self._changed.notify_all()
+
+    def _let_go(self, resident: Resident) -> None:
+        resident.leases -= 1
+        resident.idle_since = time.monotonic()
+        self._changed.notify_all()
 
     def _prefetch(self, rom: Rom) -> None:
         try:
@@ -171,26 +275,29 @@ class ModelCache:
         except CartridgeError as error:
             log_event("prefetch_failed", rom=rom.id, reason=error.message)
 
-    def _make_room(self, nbytes: int) -> bool:
-        """Evict idle ROMs until `nbytes` fit. False, with nothing evicted, when they cannot."""
-        needed = self._bytes() + nbytes - self.capacity_bytes
-        victims: list[str] = []
-        for rom_id, entry in self._entries.items():
-            if needed <= 0:
-                break
-            if entry.is_idle:
-                victims.append(rom_id)
-                needed -= entry.nbytes
-        if needed > 0:
-            return False
-        for rom_id in victims:
-            self._evict(rom_id)
-        return True
+    def _evict(self, rom_id: str) -> list[Backend]:
+        """To the host's memory where there is room, in place of those that wait there longest; or else altogether.
 
-    def _evict(self, rom_id: str) -> None:
-        entry = self._entries.pop(rom_id)
-        if entry.backend is not None:
-            entry.backend.unload()
+        Returns backends that are to be unloaded outside the lock.
+        """
+        resident = self._residency.residents[rom_id]
+        dropped = self._residency.dropped_for(rom_id, self._host_bytes)
+        if dropped is None or resident.backend is None:
+            return self._take_out([rom_id])
+        resident.backend.park()
+        resident.is_parked, resident.is_ready = True, False
+        return self._take_out(dropped)
 
-    def _bytes(self) -> int:
-        return sum(entry.nbytes for entry in self._entries.values())
+    def _take_out(self, rom_ids: list[str]) -> list[Backend]:
+        residents = [self._residency.residents.pop(rom_id) for rom_id in rom_ids]
+        self._changed.notify_all()
+        return [resident.backend for resident in residents if resident.backend is not None]
+
+
+def _too_large(rom: Rom, footprint: Footprint, room: str) -> OutOfRomMemory:
+    return OutOfRomMemory(f"ROM {rom.id!r} needs {footprint}, {room}", param="model")
+
+
+def _unload(backends: list[Backend]) -> None:
+    for backend in backends:
+        backend.unload()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.core import Budget, GenerationParams, Notice, ResolvedParams, RouteDecision
-from app.errors import Cancelled, ManifestError, NotReady, Overloaded, RomUnavailable
+from app.errors import Cancelled, DeadlineExceeded, ManifestError, NotReady, Overloaded, RomUnavailable
 from app.estimates import Estimate
 from app.imaging import Pixels, Source, resize
 from app.invoker.jobs import Job
@@ -92,8 +92,10 @@ class Runner:
 
     def _check_load(self, rom: Rom, timeout_s: float) -> None:
         """Raises NotReady at once where loading would take all the time there is; it goes on for the next request."""
+        if timeout_s <= 0:
+            raise DeadlineExceeded("no time was left when its turn came")
         load_s = self._cache.expected_load_s(rom)
-        if load_s > timeout_s > 0:
+        if load_s > timeout_s:
             self._cache.prefetch(rom)
             reason = f"ROM {rom.id!r} is being loaded, which takes {load_s:.1f} s; {timeout_s:.1f} s are left"
             raise NotReady(reason, retry_after_s=load_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -175,9 +175,9 @@ class GatedBackend(FakeBackend):
 class UnloadedBackend(FakeBackend):
     """Tells when it is unloaded."""
 
-    def __init__(self, on_unload: Callable[[], None], nbytes: int) -> None:
+    def __init__(self, on_unload: Callable[[], None], parts: Mapping[str, int]) -> None:
         super().__init__()
-        self.info = replace(self.info, parts={f"{id(self)}": nbytes})
+        self.info = replace(self.info, parts=parts)
         self._on_unload = on_unload
 
     def unload(self) -> None:

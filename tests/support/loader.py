@@ -7,15 +7,19 @@ import threading
 from app.backends.base import Backend
 from app.errors import ManifestError
 from app.model_cache import ModelCache
+from app.residency import Footprint
 from app.roms.catalog import Rom
 from tests.support.backends import UnloadedBackend
 
 PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
 
 
-class Loader:
-    """A ROM's `num_parameters` is its size in bytes."""
+def footprint_of(rom: Rom) -> Footprint:
+    """A component is as large as it has parameters; those of one outline are one in memory."""
+    return Footprint({component.outline: component.num_parameters for component in rom.components})
 
+
+class Loader:
     def __init__(self) -> None:
         self.loads: list[str] = []
         self.unloads: list[str] = []
@@ -32,15 +36,15 @@ class Loader:
         if self.failures.get(rom.id, 0) > 0:
             self.failures[rom.id] -= 1
             raise ManifestError(f"{rom.id} is damaged")
-        return UnloadedBackend(lambda: self.unloads.append(rom.id), rom.num_parameters)
+        return UnloadedBackend(lambda: self.unloads.append(rom.id), footprint_of(rom).parts)
 
-    def size_of(self, rom: Rom) -> int:
+    def footprint_of(self, rom: Rom) -> Footprint:
         self.asked.release()
-        return rom.num_parameters
+        return footprint_of(rom)
 
     def close_gate(self) -> None:
         self.gate.clear()
         self.entered.clear()
 
     def cache(self, capacity_bytes: int, max_wait_s: float = PATIENCE_S) -> ModelCache:
-        return ModelCache(self.load, self.size_of, capacity_bytes, max_wait_s)
+        return ModelCache(self.load, self.footprint_of, capacity_bytes, max_wait_s=max_wait_s)

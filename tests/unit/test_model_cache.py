@@ -9,15 +9,15 @@ from app.errors import ManifestError, NotReady, OutOfRomMemory
 from app.model_cache import ModelCache
 from app.roms.catalog import Rom
 from tests.support.backends import UnloadedBackend
-from tests.support.loader import Loader
+from tests.support.loader import PATIENCE_S, Loader, footprint_of
 from tests.support.roms import make_rom
 
 A, B, C = (make_rom(rom_id, 10) for rom_id in "abc")
 
 
-def use(cache: ModelCache, *roms: Rom) -> None:
+def use(cache: ModelCache, *roms: Rom, timeout_s: float = PATIENCE_S) -> None:
     for rom in roms:
-        with cache.lease(rom, timeout_s=0):
+        with cache.lease(rom, timeout_s):
             pass
 
 
@@ -71,7 +71,7 @@ def test_rom_leased_twice_stays_until_both_have_let_go() -> None:
     with cache.lease(A):
         use(cache, A)
         with pytest.raises(NotReady):
-            use(cache, B)
+            use(cache, B, timeout_s=0)
     use(cache, B)
     assert loader.unloads == ["a"]
 
@@ -81,7 +81,7 @@ def test_nobody_is_evicted_for_a_rom_that_cannot_have_room_yet() -> None:
     cache = loader.cache(30)
     use(cache, B)
     with cache.lease(make_rom("big", 20)), pytest.raises(NotReady) as raised:
-        use(cache, make_rom("other", 20))
+        use(cache, make_rom("other", 20), timeout_s=0)
     assert raised.value.retry_after_s
     assert loader.unloads == []
 
@@ -105,7 +105,7 @@ def test_budget_can_be_told_later() -> None:
 
 
 def test_budget_counts_what_a_loaded_rom_really_takes() -> None:
-    cache = ModelCache(lambda rom: UnloadedBackend(lambda: None, 14), lambda rom: rom.num_parameters, 30)
+    cache = ModelCache(lambda rom: UnloadedBackend(lambda: None, {"a": 14}), footprint_of, 30)
     use(cache, A)
     assert cache.resident_bytes() == 14
 

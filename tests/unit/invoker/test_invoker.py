@@ -32,6 +32,7 @@ from app.model_cache import ModelCache
 from app.roms.catalog import Catalog, Rom
 from tests.support.backends import GatedBackend, TroubledBackend, UndecodableBackend
 from tests.support.bench import StepLog
+from tests.support.loader import footprint_of
 from tests.support.roms import make_rom
 
 PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
@@ -51,7 +52,7 @@ class Stand:
             "slow": self.slow,
         }
         catalog = Catalog({rom_id: make_rom(rom_id, 10) for rom_id in (*self.backends, "damaged")})
-        self.cache = ModelCache(self.load, lambda rom: rom.num_parameters, 1_000_000)
+        self.cache = ModelCache(self.load, footprint_of, 1_000_000)
         started: Future[Engine] = Future()
         started.set_result(engine)
         self.invoker = Invoker(catalog, self.cache, started, self.health, Metrics(), limits)

@@ -22,7 +22,7 @@ from app.invoker.runner import Made, Runner
 from app.model_cache import ModelCache
 from app.roms.catalog import Catalog, Rom
 from tests.support.bench import StepLog
-from tests.support.loader import PATIENCE_S
+from tests.support.loader import PATIENCE_S, footprint_of
 from tests.support.params import make_params
 from tests.support.roms import make_rom
 
@@ -44,7 +44,7 @@ class Stand:
         self.backends: dict[str, Backend] = {"slow": slow, "quick": FakeBackend()}
         presets = {"default": {"num_inference_steps": STEPS, "guidance_scale": 1.0, **preset}}
         catalog = Catalog({rom_id: make_rom(rom_id, 10, presets=presets) for rom_id in self.backends})
-        cache = ModelCache(self.load, lambda rom: rom.num_parameters, 1000)
+        cache = ModelCache(self.load, footprint_of, 1000)
         self.engine = Engine(8, StepLog())
         self.engine.submit("first", "quick", make_params(), self.backends["quick"], Budget(10 * EVERYTHING_S))
         started: Future[Engine] = Future()
