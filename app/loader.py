@@ -54,16 +54,10 @@ class RomLoader:
         return backend
 
     def footprint_of(self, rom: Rom) -> Footprint:
-        """By its files; where they are not here yet, by what is known of them."""
         from app.backends.registry import foretell_parts
 
         need = self.need_of(rom)
-        reserve_bytes = 0 if need is None else need.image_bytes
-        try:
-            return Footprint(foretell_parts(rom, self._options, self._pool), reserve_bytes)
-        except ManifestError:
-            parts = {component.outline: component.num_parameters * self._itemsize for component in rom.components}
-            return Footprint(parts, reserve_bytes)
+        return Footprint(foretell_parts(rom, self._options, self._pool), 0 if need is None else need.image_bytes)
 
     def need_of(self, rom: Rom) -> MemoryNeed | None:
         """None where its configs do not tell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -157,15 +158,15 @@ class Loading:
 
 
 def foretell(rom: Rom, options: LoadOptions, identities: Identities) -> Mapping[str, int]:
-    """Bytes of each component in memory by its key, before anything is loaded. Raises ManifestError for lost files."""
+    """Bytes of each component in memory by its key, before anything is loaded."""
     itemsize = _place(options).dtype.itemsize
-    try:
-        return {
-            _key(identities, rom, component, options): identities.of(rom, component).num_floats * itemsize
-            for component in rom.components
-        }
-    except (OSError, SafetensorError) as error:
-        raise ManifestError(f"the weights cannot be read: {error}") from error
+    if not rom.is_single_file:
+        with suppress(OSError, SafetensorError):  # files that are not here yet
+            return {
+                _key(identities, rom, component, options): identities.of(rom, component).num_floats * itemsize
+                for component in rom.components
+            }
+    return {component.outline: component.num_parameters * itemsize for component in rom.components}
 
 
 def _without_fusing(options: LoadOptions) -> LoadOptions:

@@ -54,17 +54,25 @@ def load_backend(rom: Rom, options: LoadOptions, pool: ComponentPool | None = No
     if rom.manifest.family not in FAMILIES:
         raise ManifestError(f"family {rom.manifest.family!r} is not supported; supported: {', '.join(FAMILIES)}")
     with ThreadPoolExecutor(1, thread_name_prefix=f"load {rom.id}") as thread:
-        return thread.submit(FAMILIES[rom.manifest.family], rom, options, pool or ComponentPool()).result()
+        return thread.submit(_load, rom, options, pool or ComponentPool()).result()
 
 
 def foretell_parts(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Mapping[str, int]:
     """What `BackendInfo.parts` will be once the ROM is loaded through the pool, from its files' headers.
 
-    Files are read only where a ROM that the pool was asked about before looks alike. Raises ManifestError where they
-    are gone.
+    Files are read only where a ROM that the pool was asked about before looks alike. Of files that are not here yet, or
+    are to be converted first, the sizes are foretold, and not what they share.
     """
-    if rom.manifest.family == "fake":
+    if rom.manifest.family not in FAMILIES or rom.manifest.family == "fake":
         return {}
     from app.backends.loading import foretell
 
     return foretell(rom, options, pool.identities)
+
+
+def _load(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
+    if rom.is_single_file:
+        from app.backends.single_file import as_directories
+
+        rom = as_directories(rom, options.cache_dir and options.cache_dir / "single_files")
+    return FAMILIES[rom.manifest.family](rom, options, pool)

@@ -95,6 +95,23 @@ def list_roms(
         print(f"{rom_id:<24}{'-':<20}{'-':>12}  broken: {reason}")
 
 
+@roms.command("convert")
+def convert_rom(
+    file: Annotated[Path, typer.Argument(help="Pickled weights: .ckpt, .pt, .pth or .bin.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; beside it, unless told.")] = None,
+) -> None:
+    """Make safetensors of pickled weights, without running what is in them."""
+    from app.backends.pickles import convert_pickle
+    from app.errors import CartridgeError
+
+    target = output or file.with_suffix(".safetensors")
+    try:
+        count = convert_pickle(file, target)
+    except CartridgeError as error:
+        _exit(error.message)
+    print(f"{target}  {count} tensors")
+
+
 @app.command()
 def serve() -> None:
     """Run the service: nginx and one gunicorn worker."""
@@ -124,11 +141,11 @@ def _from_service(url: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
 def _from_directory(directory: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     from app.errors import CartridgeError
-    from app.roms.catalog import read_catalog
-    from app.roms.store import open_store
+        from app.roms.library import RomLibrary
+        from app.roms.store import open_store
 
     try:
-        catalog = read_catalog([open_store(f"file://{directory.resolve()}")])
+        catalog = RomLibrary([open_store(f"file://{directory.resolve()}")]).catalog
     except CartridgeError as error:
         _exit(error.message)
     rows = [

@@ -11,7 +11,8 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
 from app.roms.lora import LORA, inherit, read_lora
-from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest
+from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, TINY_DECODER, RomManifest, of_family, read_manifest, slug
+from app.roms.single_file import Checkpoint, find_checkpoint, open_checkpoint, read_checkpoint_components
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Rom:
     directory: Path
     components: tuple[Component, ...] = ()  # that are loaded; of a LoRA its base's, then itself
     base: Rom | None = None  # of a LoRA
+    checkpoint: Checkpoint | None = None  # of a model in a single file
 
     @property
     def id(self) -> str:
@@ -33,8 +35,15 @@ class Rom:
 
     @property
     def model_directory(self) -> Path:
-        """Where the configs of its models are, and the folders of those components that are no LoRA."""
-        return self.base.model_directory if self.base else self.directory
+        """Where the configs of its models are and, but for a single file, the weights that are no LoRA."""
+        if self.base is not None:
+            return self.base.model_directory
+        return self.directory if self.checkpoint is None else self.checkpoint.configs
+
+    @property
+    def is_single_file(self) -> bool:
+        """Whether its models, or its base's, are to be converted before they are loaded."""
+        return (self.base or self).checkpoint is not None
 
     def files_of(self, component: Component) -> tuple[Path, ...]:
         """Those of its weights."""
@@ -109,15 +118,31 @@ def lay_over_base(rom: Rom, catalog: Catalog) -> Rom:
     return replace(rom, manifest=manifest, components=(*base.components, *rom.components), base=base)
 
 
-def read_rom(directory: Path) -> Rom:
-    """Check a ROM's manifest, files and weight headers. A LoRA does not have its base yet. Raises ManifestError."""
-    manifest = read_manifest(directory)
+def read_rom(path: Path) -> Rom:
+    """Check a ROM's manifest, files and weight headers. A LoRA does not have its base yet. Raises ManifestError.
+
+    `path` is a directory, or a file that is a ROM by itself.
+    """
+    if path.is_file():
+        checkpoint = open_checkpoint(path)
+        manifest = RomManifest(id=slug(path.stem), title=path.stem, family=checkpoint.architecture.family)
+        return Rom(manifest, path.parent, read_checkpoint_components(checkpoint), checkpoint=checkpoint)
+    manifest = read_manifest(path)
+    _check_files(path, manifest)
+    if manifest.base is not None:
+        return Rom(manifest, path, (read_lora(path, manifest),))
+    if not (path / INDEX_NAME).exists() and (found := find_checkpoint(path)):
+        manifest = of_family(manifest, found.architecture.family, found.path.name)
+        return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)
+    if not manifest.family:
+        raise ManifestError(f"{MANIFEST_NAME}: family: Field required")
+    return Rom(manifest, path, read_components(path, manifest))
+
+
+def _check_files(directory: Path, manifest: RomManifest) -> None:
     for file in manifest.files:
         path = directory / file.path
         if not path.is_file():
             raise ManifestError(f"{file.path} is missing")
         if path.stat().st_size != file.bytes:
             raise ManifestError(f"{file.path} has {path.stat().st_size} bytes, the manifest says {file.bytes}")
-    if manifest.base is not None:
-        return Rom(manifest, directory, (read_lora(directory, manifest),))
-    return Rom(manifest, directory, read_components(directory, manifest))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from app.errors import ManifestError
 from app.roms.components import Component, describe
-from app.roms.manifest import RomManifest
+from app.roms.manifest import RomManifest, of_family
 from app.roms.weights import find_only_file, read_header, read_tensors
 
 LORA = "lora"  # the component's name
 FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
-_INHERITED = ("family", "presets", "limits", "prompt_template", "negative_prompt")  # where the LoRA says nothing
+_INHERITED = ("presets", "limits", "prompt_template", "negative_prompt")  # where the LoRA says nothing
 _PAIRS = ("lora_down.weight", "lora_A.weight", "lora.down.weight", "_lora.down.weight", "lora_linear_layer.down.weight")
 _OTHER_KINDS = {
     "hada_": "a LoHa",
@@ -45,7 +45,5 @@ def inherit(manifest: RomManifest, base: RomManifest) -> RomManifest:
         raise ManifestError(f"its base {base.id!r} is itself a LoRA; name the base of that one: {base.base!r}")
     if base.family not in FAMILIES:
         raise ManifestError(f"its base {base.id!r} is of the family {base.family!r}, which takes no LoRA")
-    if manifest.family not in ("", base.family):
-        raise ManifestError(f"its family is {manifest.family!r}, that of its base {base.id!r} is {base.family!r}")
     taken = {name: getattr(base, name) for name in _INHERITED if name not in manifest.model_fields_set}
-    return manifest.model_copy(update=taken)
+    return of_family(manifest, base.family, f"its base {base.id!r}").model_copy(update=taken)

@@ -146,6 +146,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def of_family(manifest: RomManifest, family: str, whose: str) -> RomManifest:
+    """A manifest that need not tell its family. Raises ManifestError where it tells another."""
+    if manifest.family not in ("", family):
+        raise ManifestError(f"{MANIFEST_NAME}: family: {manifest.family!r}, and that of {whose} is {family!r}")
+    return manifest.model_copy(update={"family": family})
+
+
 def slug(name: str) -> str:
     """A ROM id made from a directory name."""
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:63] or "rom"

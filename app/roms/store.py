@@ -9,11 +9,12 @@ from urllib.parse import unquote
 
 from app.errors import SettingsError
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME
+from app.roms.single_file import SUFFIXES
 
 
 class RomStore(Protocol):
     def directories(self) -> list[Path]:
-        """Local directories that each hold one ROM."""
+        """Local directories that each hold one ROM, and files that may each be one."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class FileStore:
     def directories(self) -> list[Path]:
         if _is_rom(self.root):
             return [self.root]
-        return sorted(path for path in self.root.iterdir() if path.is_dir() and _is_rom(path))
+        return sorted(path for path in self.root.iterdir() if _is_rom(path) or _may_be_rom(path))
 
 
 def open_store(source: str) -> RomStore:
@@ -38,3 +39,8 @@ def open_store(source: str) -> RomStore:
 
 def _is_rom(directory: Path) -> bool:
     return (directory / MANIFEST_NAME).exists() or (directory / INDEX_NAME).exists()
+
+
+def _may_be_rom(path: Path) -> bool:
+    """A model in a single file, before it is looked at."""
+    return path.is_file() and path.suffix in SUFFIXES

@@ -10,7 +10,7 @@ import pytest
 from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.core import OPTIMIZATIONS
-from app.roms.catalog import read_catalog
+from app.roms.library import RomLibrary
 from app.roms.store import open_store
 from tests.support.bench import latents_of
 from tests.support.loras import ATTENTION, EVERYTHING, LINEAR, TinyLora, merged, write_lora_rom
@@ -37,7 +37,7 @@ def lora_pair(tmp_path: Path) -> LoraPair:
         base = build_tiny_rom(tmp_path / "base", TinyRom(architecture))  # type: ignore[arg-type]
         write_lora_rom(tmp_path / "style", base, lora, **fields)
         pair = Pair(base)
-        rom = read_catalog([open_store(f"file://{tmp_path}")]).get("style")
+        rom = RomLibrary([open_store(f"file://{tmp_path}")]).catalog.get("style")
         pair.backend = load_backend(rom, options or LoadOptions("cpu", "float32"))
         return pair
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from deploy.running import ROOT, free_port
@@ -110,6 +111,25 @@ def test_roms_list_shows_the_roms_of_a_directory_and_what_is_wrong_with_them(tmp
     assert sound.split() == ["sound", "fake", "0", "on", "disk"]
     assert odd.startswith("odd")
     assert "broken: rom.yaml: presets.default.num_inference_steps" in odd
+
+
+def test_roms_convert_makes_a_file_that_is_read(tmp_path: Path) -> None:
+    tensors = {f"{prefix}x": torch.zeros(2) for prefix in ("model.diffusion_model.", "first_stage_model.")}
+    torch.save({"state_dict": tensors | {"cond_stage_model.transformer.x": torch.zeros(2)}}, tmp_path / "dream.ckpt")
+    refused = cartridge("roms", "list", str(tmp_path))
+    assert "cartridge roms convert dream.ckpt" in refused.stdout
+    done = cartridge("roms", "convert", "dream.ckpt", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "dream.safetensors  3 tensors\n"), done.stderr
+    (tmp_path / "dream.ckpt").unlink()
+    assert "dream  " in cartridge("roms", "list", str(tmp_path)).stdout
+
+
+def test_roms_convert_of_what_holds_more_than_data_says_so_in_one_line(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2), "callback": Path("x")}, tmp_path / "dream.ckpt")
+    done = cartridge("roms", "convert", str(tmp_path / "dream.ckpt"))
+    assert done.returncode == 1
+    assert "dream.ckpt is refused: it names pathlib" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_roms_list_of_a_directory_that_is_not_there_says_so(tmp_path: Path) -> None:

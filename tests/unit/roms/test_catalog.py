@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
-from app.roms.catalog import Catalog, read_catalog, read_rom, verify_digests
+from app.roms.catalog import Catalog, read_rom, verify_digests
+from app.roms.library import RomLibrary
 from app.roms.store import open_store
 from tests.support.headers import write_safetensors
 from tests.support.roms import MODELS, describe_file, make_rom, write_diffusers_directory, write_manifest
@@ -27,7 +28,7 @@ def catalog_of(*rom_ids: str) -> Catalog:
 
 
 def catalog_in(*roots: Path) -> Catalog:
-    return read_catalog([open_store(f"file://{root}") for root in roots])
+    return RomLibrary([open_store(f"file://{root}") for root in roots]).catalog
 
 
 def test_parameters_of_all_models_are_added(rom_directory: Path) -> None:
@@ -88,7 +89,7 @@ def test_tiny_decoder_counts_too(rom_directory: Path) -> None:
 def test_component_of_pickles_alone_is_refused_with_a_way_to_convert_them(rom_directory: Path) -> None:
     (rom_directory / UNET).unlink()
     (rom_directory / "unet" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps([0.0] * 100))
-    with pytest.raises(ManifestError, match=r"diffusion_pytorch_model\.bin is a pickle.*save_file"):
+    with pytest.raises(ManifestError, match=r"diffusion_pytorch_model\.bin is a pickle.*cartridge roms convert"):
         read_rom(rom_directory)
 
 

@@ -33,6 +33,8 @@ def test_everything_a_manifest_says_is_read(directory: Path) -> None:
         "revision": "3",
         "title": "Shapes",
         "family": "stable_diffusion",
+        "base": "painter",
+        "lora_scale": 0.5,
         "license": "Apache-2.0",
         "source": "made here",
         "domain": {
