@@ -10,7 +10,7 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
 from app.roms.manifest import TINY_DECODER, RomManifest, read_manifest, slug
-from app.roms.store import RomStore
+from app.roms.store import FileStore, RomStore
 from app.roms.weights import sha256_of
 
 
@@ -62,9 +62,11 @@ class Catalog:
 
 
 def read_catalog(stores: list[RomStore]) -> Catalog:
-    """Look at every ROM of every store. A broken one is quarantined under its directory's name."""
+    """Look at every ROM of every local store. A broken one is quarantined under its directory's name."""
     catalog = Catalog()
     for store in stores:
+        if not isinstance(store, FileStore):
+            continue
         for directory in store.directories():
             try:
                 rom = read_rom(directory)
@@ -72,6 +74,8 @@ def read_catalog(stores: list[RomStore]) -> Catalog:
                 catalog.quarantined.setdefault(slug(directory.name), error.message)
             else:
                 catalog.roms.setdefault(rom.id, rom)
+        for name, reason in store.broken.items():
+            catalog.quarantined.setdefault(slug(name), reason)
     return catalog
 
 
