@@ -99,12 +99,13 @@ def _set_up(
 
 def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     """Raises SettingsError where a source is no address or not there."""
-    stores = [open_store(source) for source in settings.rom_sources]
+    directory = settings.cache_dir.expanduser()
+    sources = list(settings.rom_sources)
     if PLATFORM_MODEL_DIR.is_dir() and any(PLATFORM_MODEL_DIR.iterdir()):
-        stores.append(open_store(f"file://{PLATFORM_MODEL_DIR}"))
+        sources.append(f"file://{PLATFORM_MODEL_DIR}")
+    stores = [open_store(source, directory / "unpacked") for source in sources]
     disk = None
     if any(isinstance(store, S3Store) for store in stores):
-        directory = settings.cache_dir.expanduser()
         whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
         disk = RomDisk(directory, bytes_of(settings.disk_bytes, whole, whole), hooks=Hooks(metrics.observe_download))
     library = RomLibrary(stores, disk)

@@ -13,8 +13,10 @@ CartridgeError
 ├── Cancelled               499  the client left, or asked for an end
 ├── NotReady                503  starting, loading or draining
 ├── RomUnavailable          503  this ROM is broken and quarantined; the service lives
+├── StoreUnavailable        503  where a ROM is kept cannot be reached, or refuses us
 ├── DeadlineExceeded        504  the deadline passed with nothing to show
 ├── OutOfRomMemory          507  the ROM, or one image of it, does not fit in memory
+├── DiskUnavailable         507  the cache directory is full, or cannot be written
 ├── BackendError            500  a forward or a decode failed
 ├── ManifestError                a ROM's files are not what they should be (becomes RomUnavailable when served)
 └── SettingsError                a setting is wrong: the service does not start
@@ -128,6 +130,12 @@ class RomUnavailable(CartridgeError):
     http_status = 503
 
 
+class StoreUnavailable(CartridgeError):
+    code = "store_unavailable"
+    http_status = 503
+    retryable = True
+
+
 class DeadlineExceeded(CartridgeError):
     code = "deadline_exceeded"
     http_status = 504
@@ -135,6 +143,11 @@ class DeadlineExceeded(CartridgeError):
 
 class OutOfRomMemory(CartridgeError):
     code = "out_of_rom_memory"
+    http_status = 507
+
+
+class DiskUnavailable(CartridgeError):
+    code = "disk_unavailable"
     http_status = 507
 
 

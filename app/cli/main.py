@@ -141,8 +141,8 @@ def _from_service(url: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
 def _from_directory(directory: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     from app.errors import CartridgeError
-        from app.roms.library import RomLibrary
-        from app.roms.store import open_store
+    from app.roms.library import RomLibrary
+    from app.roms.store import open_store
 
     try:
         catalog = RomLibrary([open_store(f"file://{directory.resolve()}")]).catalog

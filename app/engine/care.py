@@ -25,4 +25,4 @@ class DeviceCare:
     """What can be done for a device in trouble."""
 
     free_memory: Callable[[], bool] = _nothing_to_free  # drop idle ROMs; whether any was dropped
-    report_lost: Callable[[str], None] = _nobody_to_tell  # the device will not recover in this process
+    report_lost: Callable[[str], object] = _nobody_to_tell  # the device will not recover in this process

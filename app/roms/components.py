@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from app.errors import ManifestError
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, RomManifest, read_json
 from app.roms.weights import WeightsHeader, find_weights, read_header
 
-_MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
-_OTHERS = ("scheduler", "tokenizer", "tokenizer_2")
+MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
+OTHERS = ("scheduler", "tokenizer", "tokenizer_2")
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,7 @@ def read_components(directory: Path, manifest: RomManifest) -> tuple[Component, 
     What else it lists, such as a safety checker, is not, and need not be there. Raises ManifestError.
     """
     index = read_json(directory / INDEX_NAME) if (directory / INDEX_NAME).exists() else {}
-    classes = {name: str(entry[-1]) for name, entry in index.items() if _is_listed(entry)}
-    for name in classes:
-        if name in (*_MODELS, *_OTHERS) and not (directory / name).is_dir():
-            raise ManifestError(f"component {name!r} is missing: {INDEX_NAME} lists it, and there is no such folder")
-    classes = {name: class_name for name, class_name in classes.items() if name in _MODELS}
-    if (directory / TINY_DECODER).is_dir():
-        classes[TINY_DECODER] = "AutoencoderTiny"
+    classes = listed_models(index, {path.name for path in directory.iterdir() if path.is_dir()})
     digests = {file.path: file.sha256 for file in manifest.files}
     return tuple(_read(directory, name, class_name, digests) for name, class_name in classes.items())
 
@@ -60,6 +54,18 @@ def describe(
         outline.hexdigest(),
         tuple(digests[path] for path in headers) if headers.keys() <= digests.keys() else (),
     )
+
+
+def listed_models(index: Mapping[str, Any], folders: Collection[str]) -> dict[str, str]:
+    """The class of each model that is loaded, by its folder. Raises ManifestError when a listed folder is missing."""
+    classes = {name: str(entry[-1]) for name, entry in index.items() if _is_listed(entry)}
+    for name in classes:
+        if name in (*MODELS, *OTHERS) and name not in folders:
+            raise ManifestError(f"component {name!r} is missing: {INDEX_NAME} lists it, and there is no such folder")
+    classes = {name: class_name for name, class_name in classes.items() if name in MODELS}
+    if TINY_DECODER in folders:
+        classes[TINY_DECODER] = "AutoencoderTiny"
+    return classes
 
 
 def _is_listed(entry: Any) -> bool:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from app.errors import CartridgeError, RomUnavailable
@@ -216,14 +217,17 @@ class RomLibrary:
     def _read_shelf(self, shelf: _Shelf) -> None:
         store = shelf.store
         if isinstance(store, FileStore):
-            readings = {directory.name: partial(read_rom, directory) for directory in store.directories()}
+            readings = {_name(path): partial(read_rom, path) for path in store.directories()}
             shelf.roms, _, shelf.broken = _judge(readings)
+            shelf.broken |= {slug(name): reason for name, reason in store.broken.items()}
             return
         try:
             remotes = {remote.name: remote for remote in store.list_roms()}
         except CartridgeError as error:
             shelf.trouble = error.message
             log_event("source_unreadable", source=store.source, reason=error.message)
+            if not shelf.roms:  # what is here from an earlier time
+                shelf.roms = {rom.id: rom for rom in self._on_disk.kept(store.source)}
             return
         shelf.trouble = None
         readings = {name: partial(self._on_disk.survey, remote) for name, remote in remotes.items()}
@@ -247,3 +251,8 @@ def _judge(readings: dict[str, Callable[[], Rom]]) -> tuple[dict[str, Rom], dict
             if rom.id not in roms:
                 roms[rom.id], names[rom.id] = rom, name
     return roms, names, broken
+
+
+def _name(path: Path) -> str:
+    """Of a directory, or of a file that is a ROM by itself."""
+    return path.name if path.is_dir() else path.stem

@@ -12,8 +12,16 @@ from app.errors import ManifestError
 from app.model_cache import ModelCache
 from app.residency import Footprint
 from app.roms.catalog import Rom
+from app.roms.library import RomLibrary
 
 PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
+
+
+def library_of(*roms: Rom) -> RomLibrary:
+    """These ROMs, all of them on disk."""
+    library = RomLibrary()
+    library.catalog.roms = {rom.id: rom for rom in roms}
+    return library
 
 
 def footprint_of(rom: Rom) -> Footprint:

@@ -52,7 +52,11 @@ def test_codes_are_unique() -> None:
 
 
 def test_only_what_may_pass_by_itself_is_retryable() -> None:
-    assert {error.__name__ for error in ERRORS if error.retryable} == {"Overloaded", "NotReady"}
+    assert {error.__name__ for error in ERRORS if error.retryable} == {
+        "Overloaded",
+        "NotReady",
+        "StoreUnavailable",
+    }
 
 
 def test_message_is_one_line() -> None:

@@ -27,12 +27,13 @@ from app.errors import (
 from app.health import HealthMonitor
 from app.invoker.invoker import Invoker, InvokerLimits
 from app.invoker.jobs import Job
+from app.invoker.supply import Supply
 from app.metrics import Metrics
 from app.model_cache import ModelCache
-from app.roms.catalog import Catalog, Rom
+from app.roms.catalog import Rom
 from tests.support.backends import GatedBackend, TroubledBackend, UndecodableBackend
 from tests.support.bench import StepLog
-from tests.support.loader import footprint_of
+from tests.support.loader import footprint_of, library_of
 from tests.support.roms import make_rom
 
 PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
@@ -51,11 +52,11 @@ class Stand:
             "undecodable": UndecodableBackend(),
             "slow": self.slow,
         }
-        catalog = Catalog({rom_id: make_rom(rom_id, 10) for rom_id in (*self.backends, "damaged")})
+        library = library_of(*(make_rom(rom_id, 10) for rom_id in (*self.backends, "damaged")))
         self.cache = ModelCache(self.load, footprint_of, 1_000_000)
         started: Future[Engine] = Future()
         started.set_result(engine)
-        self.invoker = Invoker(catalog, self.cache, started, self.health, Metrics(), limits)
+        self.invoker = Invoker(Supply(library, self.cache), started, self.health, Metrics(), limits)
         self.health.become(Health.READY, "ready")
 
     def load(self, rom: Rom) -> Backend:

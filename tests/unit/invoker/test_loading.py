@@ -12,10 +12,10 @@ from app.errors import NotReady
 from app.estimates import Estimate
 from app.invoker.jobs import Job
 from app.invoker.runner import Runner
-from app.roms.catalog import Catalog
+from app.invoker.supply import Supply
 from deploy.running import wait_until
 from tests.support.bench import StepLog
-from tests.support.loader import PATIENCE_S, Loader
+from tests.support.loader import PATIENCE_S, Loader, library_of
 from tests.support.roms import make_rom
 
 HUGE = make_rom("huge", 10**13)
@@ -26,7 +26,7 @@ def test_is_refused_at_once_and_loads_for_the_next_request() -> None:
     cache = loader.cache(10**14)
     started: Future[Engine] = Future()
     started.set_result(engine)
-    runner = Runner(Catalog({"huge": HUGE}), cache, started, Estimate(0.0))
+    runner = Runner(Supply(library_of(HUGE), cache), started, Estimate(0.0))
     job = Job(GenerationRequest("a", GenerationParams("a lighthouse"), "huge"))
     with pytest.raises(NotReady, match="is being loaded") as raised:
         runner.run(job, RouteDecision("huge", {"huge": 1.0}, "named by the request", False), job.started_at + 10)

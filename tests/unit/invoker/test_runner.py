@@ -19,10 +19,11 @@ from app.errors import Cancelled, InvalidRequest, Overloaded
 from app.estimates import Estimate
 from app.invoker.jobs import Job
 from app.invoker.runner import Made, Runner
+from app.invoker.supply import Supply
 from app.model_cache import ModelCache
-from app.roms.catalog import Catalog, Rom
+from app.roms.catalog import Rom
 from tests.support.bench import StepLog
-from tests.support.loader import PATIENCE_S, footprint_of
+from tests.support.loader import PATIENCE_S, footprint_of, library_of
 from tests.support.params import make_params
 from tests.support.roms import make_rom
 
@@ -43,13 +44,13 @@ class Stand:
         slow.info = replace(slow.info, cell_step_prior_s=STEP_PRIOR_S / CELLS)
         self.backends: dict[str, Backend] = {"slow": slow, "quick": FakeBackend()}
         presets = {"default": {"num_inference_steps": STEPS, "guidance_scale": 1.0, **preset}}
-        catalog = Catalog({rom_id: make_rom(rom_id, 10, presets=presets) for rom_id in self.backends})
+        library = library_of(*(make_rom(rom_id, 10, presets=presets) for rom_id in self.backends))
         cache = ModelCache(self.load, footprint_of, 1000)
         self.engine = Engine(8, StepLog())
         self.engine.submit("first", "quick", make_params(), self.backends["quick"], Budget(10 * EVERYTHING_S))
         started: Future[Engine] = Future()
         started.set_result(self.engine)
-        self._runner = Runner(catalog, cache, started, Estimate(0.0))
+        self._runner = Runner(Supply(library, cache), started, Estimate(0.0))
 
     def load(self, rom: Rom) -> Backend:
         return self.backends[rom.id]

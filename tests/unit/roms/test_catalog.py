@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
-from app.roms.catalog import Catalog, read_rom, verify_digests
+from app.roms.catalog import Catalog, read_rom
 from app.roms.library import RomLibrary
 from app.roms.store import open_store
+from app.roms.verification import VerifiedFiles
 from tests.support.headers import write_safetensors
 from tests.support.roms import MODELS, describe_file, make_rom, write_diffusers_directory, write_manifest
 
@@ -121,7 +122,8 @@ def test_listed_file_of_another_size_is_named(rom_directory: Path) -> None:
 
 def test_digests_of_untouched_files_agree(rom_directory: Path) -> None:
     files = [describe_file(rom_directory, f"{name}/model.safetensors") for name in MODELS]
-    verify_digests(read_rom(write_manifest(rom_directory, files=files)))
+    rom = read_rom(write_manifest(rom_directory, files=files))
+    VerifiedFiles().check(rom.directory, rom.manifest.files)
 
 
 def test_file_changed_in_place_is_found_by_its_digest(rom_directory: Path) -> None:
@@ -130,7 +132,7 @@ def test_file_changed_in_place_is_found_by_its_digest(rom_directory: Path) -> No
     data[-1] ^= 1
     (rom_directory / UNET).write_bytes(data)
     with pytest.raises(ManifestError, match=r"unet/model\.safetensors .*sha256"):
-        verify_digests(rom)
+        VerifiedFiles().check(rom.directory, rom.manifest.files)
 
 
 def test_one_broken_rom_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from app.errors import ManifestError
-from app.roms.catalog import verify_digests
 from app.roms.library import RomLibrary
 from app.roms.memory import predict_need
 from app.roms.store import open_store
@@ -150,7 +149,8 @@ def test_digests_of_the_base_are_compared_too(tmp_path: Path) -> None:
     write_manifest(base, family="stable_diffusion", files=[listed])
     write_lora(tmp_path / "ink")
     with pytest.raises(ManifestError, match=r"unet/config\.json does not have the sha256"):
-        verify_digests(catalog_in(tmp_path).get("ink"))
+        library = RomLibrary([open_store(f"file://{tmp_path}")])
+        library.verify(library.catalog.get("ink"))
 
 
 def test_manifest_without_family_and_base_is_refused(tmp_path: Path) -> None:

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError
-from app.roms.store import open_store
+from app.roms.store import FileStore, open_store
 from tests.support.roms import write_diffusers_directory, write_manifest
 
 
 def names(root: Path) -> list[str]:
-    return [directory.name for directory in open_store(f"file://{root}").directories()]
+    return [directory.name for directory in directories(f"file://{root}")]
+
+
+def directories(source: str) -> list[Path]:
+    store = open_store(source)
+    assert isinstance(store, FileStore)
+    return store.directories()
 
 
 def test_directory_of_roms_gives_each_of_them_in_order(tmp_path: Path) -> None:
@@ -33,7 +39,7 @@ def test_empty_directory_is_an_empty_store(tmp_path: Path) -> None:
 
 def test_address_may_be_quoted_as_addresses_are(tmp_path: Path) -> None:
     write_manifest(tmp_path / "my roms" / "shapes")
-    (directory,) = open_store(f"file://{tmp_path}/my%20roms").directories()
+    (directory,) = directories(f"file://{tmp_path}/my%20roms")
     assert directory == tmp_path / "my roms" / "shapes"
 
 

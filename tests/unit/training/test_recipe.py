@@ -10,7 +10,8 @@ from PIL import Image
 
 from app.backends.options import LoadOptions
 from app.backends.stable_diffusion import load_stable_diffusion
-from app.roms.catalog import read_rom, verify_digests
+from app.roms.catalog import read_rom
+from app.roms.verification import VerifiedFiles
 from training.__main__ import make_rom
 from training.loop import Draw, LoopConfig, train
 from training.recipes import SHAPES, smoke
@@ -25,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_recipe_ends_in_a_rom_with_digests(store: Path) -> None:
     rom = read_rom(store / "shapes")
-    verify_digests(rom)
+    VerifiedFiles().check(rom.directory, rom.manifest.files)
     assert {"unet", "vae", "text_encoder"} <= {file.path.split("/")[0] for file in rom.manifest.files}
 
 
