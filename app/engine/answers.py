@@ -20,7 +20,7 @@ _PREVIEW_MAPS_KEPT = 32
 
 
 class Answers:
-    def __init__(self, clock: Callable[[], float], report_lost: Callable[[str], None], room: Room) -> None:
+    def __init__(self, clock: Callable[[], float], report_lost: Callable[[str], object], room: Room) -> None:
         self._clock = clock
         self._report_lost = report_lost
         self._room = room

@@ -12,7 +12,7 @@ from app.errors import InvalidRequest, ManifestError, ModelConflict, NotReady, R
 from app.roms.catalog import Rom, lay_over_base, read_rom
 from app.roms.library import RomLibrary
 from app.roms.manifest import MANIFEST_NAME, slug
-from app.roms.store import find_roms
+from app.roms.store import FileStore
 
 if TYPE_CHECKING:
     from app.model_cache import ModelCache
@@ -86,7 +86,7 @@ class HostedModels:
         directory = Path(url.removeprefix("file://"))
         if not directory.is_dir():
             raise InvalidRequest(f"{url!r} is no directory", param="url")
-        found = find_roms(directory)
+        found = FileStore(directory).directories()
         if len(found) != 1:
             raise ManifestError(f"{url} holds {len(found)} ROMs; it must be one")
         rom = read_rom(found[0])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import Cancelled, DeadlineExceeded, ManifestError, NotReady, RomUnavailable
 from app.invoker.jobs import Job
@@ -75,7 +75,8 @@ class Supply:
 
     def _fetch(self, rom: Rom, job: Job, deadline: float) -> Rom:
         fetched = self.library.fetch(rom)
-        wait((fetched, job.cancelled), deadline - time.monotonic(), FIRST_COMPLETED)
+        awaited: tuple[Future[Any], ...] = (fetched, job.cancelled)
+        wait(awaited, deadline - time.monotonic(), FIRST_COMPLETED)
         if job.is_cancelled:
             raise Cancelled("cancelled before its ROM was there")
         if not fetched.done():

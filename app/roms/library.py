@@ -235,7 +235,7 @@ class RomLibrary:
         shelf.remotes = {rom_id: remotes[name] for rom_id, name in names.items()}
 
 
-def _judge(readings: dict[str, Callable[[], Rom]]) -> tuple[dict[str, Rom], dict[str, str], dict[str, str]]:
+def _judge(readings: Mapping[str, Callable[[], Rom]]) -> tuple[dict[str, Rom], dict[str, str], dict[str, str]]:
     """ROMs by id, what each was called, and why others are none. Several are read at a time."""
     roms: dict[str, Rom] = {}
     names: dict[str, str] = {}

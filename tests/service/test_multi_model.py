@@ -146,7 +146,7 @@ def test_a_model_without_room_is_507_until_another_is_unloaded(start: Start, unp
     ).until_ready()
     fillers = [f"copy-{number}" for number in range(40)]
     loaded = []
-    for seed, name in enumerate(fillers):
+    for name in fillers:
         write_manifest(tmp_path / name)
         answer = service.http.post("/models", json={"model_name": name, "url": str(tmp_path / name)})
         loaded.append(answer.status_code)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.backends.devices import memory_bytes, pick_device, pick_dtype
+from app.backends.devices import default_budget, device_memory_bytes, pick_device, pick_dtype
 from app.backends.options import LoadOptions
 from app.backends.registry import load_backend
 from app.errors import ManifestError
@@ -126,4 +126,4 @@ def test_processor_computes_in_half_precision_only_where_it_has_the_instructions
 
 def test_budget_is_a_part_of_the_machine() -> None:
     total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
-    assert 0 < memory_bytes("cpu") <= total
+    assert 0 < default_budget("cpu") <= device_memory_bytes("cpu") <= total

@@ -151,5 +151,5 @@ def test_a_request_that_is_wrong_has_no_twin() -> None:
 def test_a_job_that_was_cancelled_is_not_begun(stand: Stand) -> None:
     job = make_job()
     job.cancel()
-    with pytest.raises(Cancelled, match="before its first step"):
+    with pytest.raises(Cancelled, match="cancelled before"):
         stand.run(job, EVERYTHING_S)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from app.backends.options import LoadOptions
-from app.backends.stable_diffusion import load_stable_diffusion
+from app.backends.registry import load_backend
 from app.roms.catalog import read_rom
 from app.roms.verification import VerifiedFiles
 from training.__main__ import make_rom
@@ -31,7 +31,7 @@ def test_a_recipe_ends_in_a_rom_with_digests(store: Path) -> None:
 
 
 def test_the_rom_is_served_by_our_backend(store: Path) -> None:
-    backend = load_stable_diffusion(read_rom(store / "shapes"), LoadOptions("cpu", "float32"))
+    backend = load_backend(read_rom(store / "shapes"), LoadOptions("cpu", "float32"))
     pixels = backend.decode(torch.zeros(1, 4, 16, 16))
     assert pixels.shape == (1, 3, 128, 128)
 
