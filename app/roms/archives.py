@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
 
 from app.errors import DiskUnavailable, ManifestError
 from app.roms.locks import locked
 
 _SUFFIXES = (".tar.gz", ".tgz", ".tar")
 _CHUNK_BYTES = 1024 * 1024
+_MAX_READ_BYTES = 16 * 1024 * 1024
 _MAX_NAME_BYTES = 255
+_GZIP_SIGN = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,9 @@ def unpack(archive: Path, directory: Path, bounds: Bounds | None = None) -> Path
             with locked(directory / f"{version}.lock"):
                 if not place.exists():
                     _unpack_whole(archive, place, bounds or Bounds())
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, RecursionError) as error:
         raise ManifestError(f"{archive.name} is no sound archive: {error}") from error
     except OSError as error:
-        if error.errno is None or isinstance(error, tarfile.ReadError):  # gzip says of damage that it is an OSError
-            raise ManifestError(f"{archive.name} is no sound archive: {error}") from error
         raise DiskUnavailable(f"{archive.name} cannot be unpacked to {directory}: {error.strerror}") from error
     return place / stem_of(archive)
 
@@ -64,12 +67,31 @@ def _unpack_whole(archive: Path, place: Path, bounds: Bounds) -> None:
     try:
         root = draft / stem_of(archive)
         root.mkdir()
-        with tarfile.open(archive, "r|*") as stream:  # read once, front to back: an index could be a bomb by itself
+        with _open(archive) as content, tarfile.open(fileobj=cast(Any, _Careful(content)), mode="r:") as stream:
             _unpack_entries(stream, root, bounds)
         os.rename(draft, place)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+
+
+def _open(archive: Path) -> IO[bytes]:
+    with archive.open("rb") as file:
+        is_compressed = file.read(len(_GZIP_SIGN)) == _GZIP_SIGN
+    return gzip.open(archive) if is_compressed else archive.open("rb")
+
+
+class _Careful:
+    """A file as tarfile reads it, which would read as much at once as a header asks for."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, nbytes: int) -> bytes:
+        if not 0 <= nbytes <= _MAX_READ_BYTES:
+            raise ValueError("a header of an unlikely size")
+        return self._file.read(nbytes)
 
 
 def _unpack_entries(stream: tarfile.TarFile, root: Path, bounds: Bounds) -> None:
@@ -84,9 +106,11 @@ def _unpack_entries(stream: tarfile.TarFile, root: Path, bounds: Bounds) -> None
         if path is None:
             continue
         target = root / path
-        if member.isdir():
-            target.mkdir(parents=True, exist_ok=True)
-        else:
+        if any(place.is_file() for place in (target, *target.parents)) or (member.isreg() and target.exists()):
+            raise ManifestError(f"the archive has {member.name!r} twice, or as a file and as a folder")
+        folder = target if member.isdir() else target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if member.isreg():
             _write(stream, member, target)
 
 
@@ -104,10 +128,7 @@ def _checked(member: tarfile.TarInfo) -> PurePosixPath | None:
 
 
 def _write(stream: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    if target.is_dir() or any(parent.is_file() for parent in target.parents):
-        raise ManifestError(f"the archive has {member.name!r} as a file and as a folder")
     source = stream.extractfile(member)
     assert source is not None  # a plain file
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
+    with target.open("xb") as file:
         shutil.copyfileobj(source, file, _CHUNK_BYTES)

@@ -123,9 +123,14 @@ class Blobs:
 
     def _point(self, link: Path, digest: str) -> None:
         """Relative, so that the directory can be moved or mounted elsewhere."""
+        target = os.path.relpath(self._blobs / digest, link.parent)
+        if link.is_symlink() and os.readlink(link) == target:
+            return
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(self._blobs / digest, link.parent))
+        draft = link.with_name(f".{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(target)
+        os.replace(draft, link)
 
     @contextmanager
     def _unswept(self) -> Iterator[None]:

@@ -201,7 +201,7 @@ class RomLibrary:
         remotes: dict[str, RemoteRom] = {}
         for shelf in self._shelves:
             remotes |= {rom_id: remote for rom_id, remote in shelf.remotes.items() if rom_id not in found.roms}
-            found.roms = shelf.roms | found.roms
+            found.roms |= {rom_id: rom for rom_id, rom in shelf.roms.items() if rom_id not in found.roms}
             found.quarantined = shelf.broken | found.quarantined
         found.quarantined = {rom_id: why for rom_id, why in found.quarantined.items() if rom_id not in found.roms}
         lay_over_bases(found)

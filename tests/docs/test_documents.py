@@ -95,7 +95,7 @@ def test_every_metric_is_documented() -> None:
 def test_nginx_and_the_api_know_the_same_routes() -> None:
     """A route that ends in a parameter is a pattern in nginx: whatever comes after its last slash."""
     offered = {path.partition("{")[0] for path in create_app(nullcontext).openapi()["paths"]}  # type: ignore[arg-type]
-    passed_on = re.findall(r"location (?:= (/\w+)|~ \^(/\w+/)\.) {[^}]*proxy_pass", read("nginx.conf"))
+    passed_on = re.findall(r"location (?:= (/[\w/]+)|~ \^(/\w+/)\.) {[^}]*proxy_pass", read("nginx.conf"))
     assert {exact or prefix for exact, prefix in passed_on} == offered
 
 

@@ -6,11 +6,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from app.roms.catalog import read_rom
+from app.roms.memory import predict_need
 from tests.service.conftest import Start
 from tests.support.roms import write_manifest
-from tests.support.serving import PATIENCE_S, Serving, problem, serving
+from tests.support.serving import Serving, problem, serving
+from tests.support.tiny_rom import TinyRom, build_tiny_rom
 
 MODELS = ("first", "second", "third")
 
@@ -134,28 +138,30 @@ def test_many_models_are_listed_by_pages(hosting: Serving, tmp_path: Path) -> No
     assert "nextPageToken" not in second
 
 
-def test_a_model_without_room_is_507_until_another_is_unloaded(start: Start, unpacked: Path, tmp_path: Path) -> None:
+def test_a_model_without_room_is_507_until_another_is_unloaded(start: Start, tmp_path: Path) -> None:
     """What SageMaker then does: it unloads the model that was used least recently, and tries again."""
     (tmp_path / "none").mkdir()
-    nbytes = weights_of(unpacked / "first" / "model")
+    models = [build_tiny_rom(tmp_path / f"model-{seed}", TinyRom(seed=seed)) for seed in range(2)]
+    need = predict_need(read_rom(models[0]), itemsize=4)
+    assert need is not None
     service = start(
         CARTRIDGE_ROM_SOURCES=f"file://{tmp_path / 'none'}",
         SAGEMAKER_MULTI_MODEL="true",
-        CARTRIDGE_MEMORY_BYTES=str(nbytes * 4),
+        CARTRIDGE_MEMORY_BYTES=str(need.weights_bytes * 3 // 2 + need.image_bytes),
         CARTRIDGE_DTYPE="float32",
     ).until_ready()
-    fillers = [f"copy-{number}" for number in range(40)]
-    loaded = []
-    for name in fillers:
-        write_manifest(tmp_path / name)
-        answer = service.http.post("/models", json={"model_name": name, "url": str(tmp_path / name)})
-        loaded.append(answer.status_code)
-    assert set(loaded) == {200}
-    assert PATIENCE_S and seed
 
+    def load_both() -> list[httpx.Response]:
+        bodies = ({"model_name": model.name, "url": str(model)} for model in models)
+        return [service.http.post("/models", json=body) for body in bodies]
 
-def weights_of(rom: Path) -> int:
-    return sum(path.stat().st_size for path in rom.rglob("*.safetensors"))
+    first, second = load_both()
+    assert first.status_code == 200, first.text
+    assert not problem(second, 507, "out_of_rom_memory")["retryable"]
+    assert service.http.delete("/models/model-0").status_code == 200
+    assert service.http.post("/models", json={"model_name": "model-1", "url": str(models[1])}).status_code == 200
+    answer = service.http.post("/models/model-1/invoke", json={"prompt": "a red star", "num_inference_steps": 1})
+    assert answer.json()["model"] == "model-1"
 
 
 def test_without_the_setting_there_is_no_such_route(service: Serving) -> None:

@@ -13,8 +13,8 @@ import pytest
 from app.errors import DiskUnavailable, StoreUnavailable
 from app.roms.catalog import Rom
 from app.roms.disk import Hooks, RomDisk
-from app.roms.s3 import RemoteRom
-from tests.support.buckets import KIB, PATIENCE, TRANSFER, Bucket, make_disk, same_files, write_rom
+from app.roms.s3 import RemoteRom, S3Store
+from tests.support.buckets import KIB, PATIENCE, TRANSFER, Bucket, make_disk, same_files, write_noise, write_rom
 from tests.support.fault_proxy import FaultProxy
 from tests.support.puller import start_hold, start_pull
 from tests.support.roms import describe_file, write_manifest
@@ -102,6 +102,7 @@ def test_rom_that_does_not_fit_is_refused_before_it_is_downloaded(
 
 def test_blob_that_two_roms_share_outlives_one_of_them(bucket: Bucket, small_disk: RomDisk, tmp_path: Path) -> None:
     first, twin = write_rom(tmp_path / "first", 200 * KIB), write_rom(tmp_path / "twin", 200 * KIB)
+    write_noise(twin / UNET, 200 * KIB, seed=99)
     other = write_rom(tmp_path / "other", 400 * KIB, seed=4)
     roms = [small_disk.pull(bucket.sync(path)) for path in (first, twin)]
     use(small_disk, roms[0], at=1000)
@@ -123,11 +124,8 @@ def test_collecting_leaves_what_fits_and_removes_what_nothing_needs(
     (cache / "partial" / "young.part").write_bytes(b"x")
     assert disk.collect() >= 10000
     assert [path.name for path in (cache / "partial").iterdir()] == ["young.part"]
-    (cache / "blobs" / ("0" * 64)).exists()
-    assert disk.is_whole(rom)
-    (cache / "partial" / "young.part").unlink()
     assert not (cache / "blobs" / ("0" * 64)).exists()
-    (cache / "blobs").glob("*")
+    assert disk.is_whole(rom)
     assert disk.collect() == 0
 
 
@@ -192,7 +190,8 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., None]]:
         target.mkdir(exist_ok=True)
         if subprocess.run(["mount", *arguments, target], capture_output=True, check=False).returncode:
             pytest.skip("mounting is not allowed here")
-        mounted.append(target)
+        if target not in mounted:
+            mounted.append(target)
 
     yield run
     for target in reversed(mounted):
@@ -200,7 +199,10 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., None]]:
 
 
 def test_read_only_cache_serves_what_is_whole_and_says_what_is_not(
+<<<<<<< HEAD
     bucket: Bucket,
+=======
+>>>>>>> store
     disk: RomDisk,
     cache: Path,
     tmp_path: Path,
@@ -273,8 +275,6 @@ def test_who_asks_is_told_what_was_downloaded(bucket: Bucket, cache: Path, proxy
 
 
 def test_unreachable_store_is_named(tmp_path: Path) -> None:
-    from app.roms.s3 import S3Store
-
     store = S3Store.parse("s3://bucket/roms/?region=us-east-1&endpoint_url=http://127.0.0.1:9")
     with pytest.raises(StoreUnavailable, match=r"s3://bucket/roms/.* cannot be reached"):
         store.list_roms()

@@ -52,17 +52,13 @@ def pull_and_kill(bucket: Bucket, proxy: FaultProxy, cache: Path, after: int) ->
 
 
 def done_ranges(cache: Path) -> set[int]:
-    """Of the U-Net, by the journal: the one file of more than one range."""
-    if list((cache / "blobs").glob("*")) and not list((cache / "partial").glob("*.journal")):
-        sizes = {path.stat().st_size for path in (cache / "blobs").iterdir()}
-        return set(range(17)) if max(sizes) > UNET_BYTES else set()
-    journals = [path.read_text().splitlines() for path in (cache / "partial").glob("*.journal")]
-    return {
-        int(line.split()[0])
-        for title, *lines in filter(None, journals)
-        if int(title.split()[0]) > UNET_BYTES
-        for line in lines
-    }
+    """Ranges of the U-Net that are on the disk: of its journal, or all when it is a blob."""
+    if any(blob.stat().st_size > UNET_BYTES for blob in (cache / "blobs").glob("*")):
+        return set(range(1 + UNET_BYTES // TRANSFER.range_bytes))
+    texts = [path.read_text() for path in (cache / "partial").glob("*.journal")]
+    journals = [text.split("\n")[:-1] for text in texts]  # the last line may be torn
+    of_unet = [lines for title, *lines in filter(None, journals) if int(title.split()[0]) > UNET_BYTES]
+    return {int(line.split()[0]) for lines in of_unet for line in lines}
 
 
 def asked_ranges(proxy: FaultProxy) -> set[int]:
