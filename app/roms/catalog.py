@@ -45,6 +45,11 @@ class Rom:
         """Whether its models, or its base's, are to be converted before they are loaded."""
         return (self.base or self).checkpoint is not None
 
+    def moved_to(self, directory: Path) -> Rom:
+        """The same, in another directory."""
+        single = self.checkpoint and replace(self.checkpoint, path=directory / self.checkpoint.path.name, own=directory)
+        return replace(self, directory=directory, checkpoint=single)
+
     def files_of(self, component: Component) -> tuple[Path, ...]:
         """Those of its weights."""
         owner = self if self.base is None or component.name == LORA else self.base

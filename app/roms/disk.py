@@ -14,15 +14,15 @@ from pathlib import Path
 from app.errors import DiskUnavailable, ManifestError, NotReady, StoreUnavailable
 from app.roms.blobs import Blobs
 from app.roms.catalog import Rom, read_rom
-from app.roms.components import Component, describe
 from app.roms.download import Downloader, Transfer
+from app.roms.draft import read_draft
 from app.roms.fetching import Fetcher, Progress, is_here
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, RomManifest, read_json, read_manifest
 from app.roms.ranges import ObjectChanged, Patience, RangeReader, Stopped
 from app.roms.s3 import RemoteFile, RemoteRom
 from app.roms.selection import Selection, select
 from app.roms.shelf import Shelf
-from app.roms.weights import HEADER_START, WeightsHeader, header_end, parse_header, read_header
+from app.roms.weights import HEADER_START, header_end
 
 _HEAD_BYTES = 256 * 1024  # holds the header of most weights
 
@@ -142,9 +142,8 @@ class RomDisk:
             look = self._look(remote)
             paths = look.selection.large
             with ThreadPoolExecutor(max(1, len(paths))) as pool:
-                headers = dict(zip(paths, pool.map(partial(self._header, look), paths), strict=True))
-        components = (_describe(look, name, headers) for name in look.selection.classes)
-        return Rom(look.manifest, look.directory, tuple(components))
+                heads = dict(zip(paths, pool.map(partial(self._head, look), paths), strict=True))
+            return read_draft(look.directory, look.selection.small, heads)
 
     def _pull(self, remote: RemoteRom, on_progress: Progress) -> Rom:
         started = time.monotonic()
@@ -182,20 +181,21 @@ class RomDisk:
         index = read_json(directory / INDEX_NAME) if INDEX_NAME in sizes else {}
         return _Look(remote, directory, manifest, select(sizes, index, manifest))
 
-    def _header(self, look: _Look, path: str) -> WeightsHeader:
-        """Of weights, wherever they are."""
+    def _head(self, look: _Look, path: str) -> tuple[bytes, int]:
+        """Of weights, wherever they are: their first bytes, with all of their header, and how many they are."""
         file = look.files[path]
-        if is_here(look.directory, file):
-            return read_header(look.directory / path)
-        name = Path(path).name
-        head = self._read_start(look.remote, file, 0, min(_HEAD_BYTES, file.bytes))
-        end = header_end(name, head[:HEADER_START], file.bytes)
+        head = self._read_start(look, file, 0, min(_HEAD_BYTES, file.bytes))
+        end = header_end(Path(path).name, head[:HEADER_START], file.bytes)
         if end > len(head):
-            head += self._read_start(look.remote, file, len(head), min(end, file.bytes) - len(head))
-        return parse_header(name, head, file.bytes)
+            head += self._read_start(look, file, len(head), min(end, file.bytes) - len(head))
+        return head, file.bytes
 
-    def _read_start(self, remote: RemoteRom, file: RemoteFile, start: int, length: int) -> bytes:
-        return b"".join(self._reader.read(remote.store, file, start, length))
+    def _read_start(self, look: _Look, file: RemoteFile, start: int, length: int) -> bytes:
+        if not is_here(look.directory, file):
+            return b"".join(self._reader.read(look.remote.store, file, start, length))
+        with (look.directory / file.path).open("rb") as there:
+            there.seek(start)
+            return there.read(length)
 
     def _missing_bytes(self, look: _Look, paths: Iterable[str]) -> int:
         place, needed = look.remote.store.place, 0
@@ -243,9 +243,3 @@ class RomDisk:
             raise DiskUnavailable(f"the cache {self._root} cannot be used: {error.strerror}") from error
         except Stopped as error:
             raise NotReady("the service is stopping", retry_after_s=5) from error
-
-
-def _describe(look: _Look, name: str, headers: dict[str, WeightsHeader]) -> Component:
-    config = read_json(look.directory / name / "config.json")
-    weights = {path: headers[path] for path in look.selection.weights[name]}
-    return describe(name, look.selection.classes[name], config, weights, look.digests)

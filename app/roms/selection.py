@@ -17,29 +17,27 @@ _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", "
 class Selection:
     """Paths in the ROM."""
 
-    classes: Mapping[str, str]  # of the models that are loaded, by folder
-    weights: Mapping[str, tuple[str, ...]]  # by folder
+    large: tuple[str, ...]  # weights
     small: tuple[str, ...]  # everything else that is needed
-
-    @property
-    def large(self) -> tuple[str, ...]:
-        """All weights."""
-        return tuple(path for paths in self.weights.values() for path in paths)
 
 
 def select(paths: Collection[str], index: Mapping[str, Any], manifest: RomManifest) -> Selection:
     """Of these paths: what the manifest lists, what describes the models, and one variant of the weights of each.
 
-    Raises ManifestError when a component is missing, or a part of its weights.
+    Without an index, of a LoRA or a single file, it is everything. Raises ManifestError when a component is missing, or
+    a part of its weights.
     """
+    if not index:
+        weights = {path for path in paths if path.endswith(_WEIGHTS)}
+        return Selection(tuple(sorted(weights)), tuple(sorted(set(paths) - weights)))
     classes = listed_models(index, {path.partition("/")[0] for path in paths if "/" in path})
-    weights = {name: _weights(name, paths) for name in classes}
+    large = [path for name in classes for path in _weights(name, paths)]
     folders = {*classes, *(name for name in index if name in OTHERS)}
     described = {path for path in paths if path.partition("/")[0] in folders and not path.endswith(_WEIGHTS)}
     listed = {file.path for file in manifest.files}
     heads = {name for name in (MANIFEST_NAME, INDEX_NAME) if name in paths}
     small = heads | described | listed
-    return Selection(classes, weights, tuple(sorted(small.difference(*weights.values()))))
+    return Selection(tuple(large), tuple(sorted(small.difference(large))))
 
 
 def _weights(folder: str, paths: Collection[str]) -> tuple[str, ...]:

@@ -199,10 +199,6 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., None]]:
 
 
 def test_read_only_cache_serves_what_is_whole_and_says_what_is_not(
-<<<<<<< HEAD
-    bucket: Bucket,
-=======
->>>>>>> store
     disk: RomDisk,
     cache: Path,
     tmp_path: Path,
