@@ -48,9 +48,8 @@ def running(settings: Settings) -> Iterator[Service]:
     library = _open_library(settings, metrics)
     loader = RomLoader(library, partial(_load_options, settings), metrics, health)
     cache = ModelCache(loader.load, loader.footprint_of)
-    startup = Startup(
-        library, cache, health, Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
-    )
+    wishes = Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
+    startup = Startup(library, cache, health, wishes, loader.prepare)
     engine: Future[Engine] = Future()
     invoker = Invoker(Supply(library, cache), engine, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)

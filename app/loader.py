@@ -36,6 +36,12 @@ class RomLoader:
         self._health = health
         self._needs: dict[str, tuple[Rom, MemoryNeed | None]] = {}
 
+    def prepare(self) -> None:
+        """Have everything at hand that loading the ROMs of the catalog takes."""
+        from app.backends.registry import prepare
+
+        prepare({rom.manifest.family for rom in self._library.catalog})
+
     def load(self, rom: Rom) -> Backend:
         """Its files stay on disk as long as the backend lives. Raises ManifestError."""
         from app.backends.registry import load_backend

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -36,8 +36,16 @@ class Startup:
     A broken one does not stop the others: it is tried again, after pauses that double.
     """
 
-    def __init__(self, library: RomLibrary, cache: ModelCache, health: HealthMonitor, wishes: Wishes) -> None:
+    def __init__(
+        self,
+        library: RomLibrary,
+        cache: ModelCache,
+        health: HealthMonitor,
+        wishes: Wishes,
+        prepare: Callable[[], None],  # called when it is known which ROMs there are
+    ) -> None:
         self._library = library
+        self._prepare = prepare
         self._cache = cache
         self._health = health
         self._wishes = wishes
@@ -48,6 +56,7 @@ class Startup:
     def run(self) -> None:
         """Returns when everything that is wanted has been tried once."""
         self._library.read_buckets()
+        self._prepare()
         self._bring(list(self._library.catalog))
         self._tell(is_over=True)
 

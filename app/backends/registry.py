@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from app.backends.options import LoadOptions
@@ -40,6 +41,12 @@ FAMILIES: dict[str, Loader] = {
     "stable_diffusion_xl": _stable_diffusion_xl,
     "fake": _fake,
 }
+
+
+def prepare(families: Collection[str]) -> None:
+    """Import what loading a ROM of these families takes, which is seconds, before anybody waits for it."""
+    for family in FAMILIES.keys() & set(families):
+        import_module(f"app.backends.{family}")
 
 
 def load_backend(rom: Rom, options: LoadOptions, pool: ComponentPool | None = None) -> Backend:
