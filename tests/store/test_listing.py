@@ -85,7 +85,7 @@ def test_more_objects_than_a_page_are_all_listed(bucket: Bucket, tmp_path: Path)
 
 
 def test_bucket_that_is_not_there_is_named(bucket: Bucket) -> None:
-    with pytest.raises(StoreUnavailable, match="s3://no-such-bucket/roms/.* cannot be read: NoSuchBucket"):
+    with pytest.raises(StoreUnavailable, match=r"s3://no-such-bucket/roms/.* cannot be read: NoSuchBucket"):
         S3Store.parse(bucket.source.replace(bucket.name, "no-such-bucket")).list_roms()
 
 
