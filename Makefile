@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-step bench-planner clean
+.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-step bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ bench-step: install  ## a step of SD, BK-SDM, SSD-1B and SDXL at full size again
 
 bench-planner: install  ## simulate overload: what the planner keeps of its promises, against first come first served
 	@$(BIN)/python -m benchmarks.planner
+
+bench-download: install nginx  ## a ROM from S3 to the disk, against boto3 and a plain reader (a minute, 4 GB of memory)
+	@$(BIN)/python -m benchmarks.download
+	@$(BIN)/python -m benchmarks.download --per-connection 40
 
 clean:  ## remove what was built
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

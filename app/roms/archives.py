@@ -78,7 +78,7 @@ def _unpack_whole(archive: Path, place: Path, bounds: Bounds) -> None:
 def _open(archive: Path) -> IO[bytes]:
     with archive.open("rb") as file:
         is_compressed = file.read(len(_GZIP_SIGN)) == _GZIP_SIGN
-    return gzip.open(archive) if is_compressed else archive.open("rb")
+    return cast(IO[bytes], gzip.open(archive)) if is_compressed else archive.open("rb")
 
 
 class _Careful:

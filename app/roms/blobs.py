@@ -102,8 +102,7 @@ class Blobs:
         """Remove what nobody downloads and has not grown for a day, or lately; the bytes that are free now."""
         freed = 0
         for path in self._partial.glob("*.part"):
-            is_due = young or time.time() - path.stat().st_mtime > _PARTIAL_LIFETIME_S
-            if not is_due or path in spare:
+            if path in spare or not (young or _age_s(path) > _PARTIAL_LIFETIME_S):
                 continue
             with self._locked(path.stem, wait=False) as is_ours:
                 if is_ours:
@@ -133,6 +132,12 @@ class Blobs:
         os.replace(draft, link)
 
     @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Nobody else makes room meanwhile."""
+        with locked(self._directory / "collect.lock"):
+            yield
+
+    @contextmanager
     def _unswept(self) -> Iterator[None]:
         """No blob goes meanwhile."""
         with locked(self._directory / "sweep.lock"):
@@ -149,6 +154,14 @@ def _allocated(path: Path) -> int:
         return path.stat().st_blocks * _BLOCK_BYTES
     except FileNotFoundError:
         return 0
+
+
+def _age_s(path: Path) -> float:
+    """Since it was last written; 0 for one that is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _remove(path: Path) -> int:

@@ -121,7 +121,7 @@ class RomDisk:
         return self._shelf.hold(rom.directory)
 
     def collect(self) -> int:
-        """Remove what is left over and, above the capacity, the ROMs that were not used for longest; bytes freed."""
+        """Remove what is left over and, above the capacity, the weights that were not used for longest; bytes freed."""
         with self._explained():
             return self._collect(0, ())
 
@@ -215,15 +215,15 @@ class RomDisk:
 
     def _collect(self, nbytes: int, spare: list[Path] | tuple[Path, ...]) -> int:
         """Make room for so many bytes more, as far as that goes."""
-        self._shelf.empty_trash()
-        freed = self._blobs.sweep(self._shelf.roms) + self._blobs.sweep_partials()
-        for key in self._shelf.by_last_use():
-            if self._has_room(nbytes):
-                return freed
-            if self._shelf.remove(key):
-                freed += self._blobs.sweep(self._shelf.roms)
-        if not self._has_room(nbytes):
-            freed += self._blobs.sweep_partials(young=True, spare=spare)
+        with self._blobs.collecting():
+            freed = self._blobs.sweep(self._shelf.roms) + self._blobs.sweep_partials()
+            for key in self._shelf.by_last_use():
+                if self._has_room(nbytes):
+                    break
+                if self._shelf.drop_weights(key):
+                    freed += self._blobs.sweep(self._shelf.roms)
+            if not self._has_room(nbytes):
+                freed += self._blobs.sweep_partials(young=True, spare=spare)
         return freed
 
     def _has_room(self, nbytes: int) -> bool:

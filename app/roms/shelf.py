@@ -1,4 +1,4 @@
-"""The directories of ROMs in the cache, who uses them, and which has not been used for longest.
+"""The directories of ROMs in the cache, who uses them, and whose weights have not been used for longest.
 
 roms/<key>/<name>/     a ROM: a directory of links to blobs; the key changes with its objects
 roms/<key>/whole.json  it is all there, and where it is from
@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.roms.locks import locked
 from app.roms.s3 import RemoteRom
 
 _WHOLE = "whole.json"
-_TRASH = ".trash-"
+_WEIGHTS_SUFFIX = ".safetensors"
 
 
 class Shelf:
@@ -38,7 +37,7 @@ class Shelf:
 
     @contextmanager
     def hold(self, directory: Path) -> Iterator[None]:
-        """Nobody removes the ROM meanwhile. A ROM that is not of this cache is nobody's to remove."""
+        """Nobody removes its weights meanwhile. A ROM that is not of this cache is nobody's to remove."""
         if directory.parent.parent != self.roms:
             yield
             return
@@ -70,24 +69,21 @@ class Shelf:
         return [found[name] for name in sorted(found)]
 
     def by_last_use(self) -> list[str]:
-        """Keys, the least recently used first."""
-        keys = [path.name for path in self.roms.iterdir() if not path.name.startswith(_TRASH)]
-        return sorted(keys, key=self._last_use)
+        """Keys of the ROMs whose weights are here, in whole or in part, the least recently used first."""
+        return sorted((path.name for path in self.roms.iterdir() if self._weights(path.name)), key=self._last_use)
 
-    def remove(self, key: str) -> bool:
-        """Unless somebody holds it."""
+    def drop_weights(self, key: str) -> bool:
+        """Unless somebody holds it. The small files stay, so that the ROM is known still."""
         hold = self._holds / key
         with locked(hold, wait=False) as is_ours:
             if is_ours:
-                with suppress(FileNotFoundError):  # somebody else removed it
-                    os.rename(self.roms / key, self.roms / f"{_TRASH}{key}")
-                self.empty_trash()
-                hold.unlink()
+                (self.roms / key / _WHOLE).unlink(missing_ok=True)
+                for link in self._weights(key):
+                    link.unlink()
             return is_ours
 
-    def empty_trash(self) -> None:
-        for path in self.roms.glob(f"{_TRASH}*"):
-            shutil.rmtree(path, ignore_errors=True)
+    def _weights(self, key: str) -> list[Path]:
+        return [path for path in (self.roms / key).rglob("*") if path.is_symlink() and path.suffix == _WEIGHTS_SUFFIX]
 
     def _last_use(self, key: str) -> float:
         try:

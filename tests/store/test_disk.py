@@ -109,8 +109,24 @@ def test_blob_that_two_roms_share_outlives_one_of_them(bucket: Bucket, small_dis
     use(small_disk, roms[1], at=2000)
     with small_disk.hold(roms[1]):
         small_disk.pull(bucket.sync(other))
-    assert not roms[0].directory.exists()
+    assert not small_disk.is_whole(roms[0])
     assert same_files(roms[1].directory, twin)
+
+
+def test_rom_that_made_room_is_known_still_and_pulled_again(
+    small_disk: RomDisk, proxy: FaultProxy, make_roms: Callable[..., list[RemoteRom]]
+) -> None:
+    first, second, third = make_roms("first", "second", "third")
+    rom = small_disk.pull(first)
+    use(small_disk, rom, at=1000)
+    for remote in (second, third):
+        small_disk.pull(remote)
+    assert (rom.directory / "unet" / "config.json").exists()
+    assert small_disk.remaining_bytes(first) > 200 * KIB
+    assert small_disk.survey(first).components == rom.components
+    proxy.forget()
+    assert small_disk.is_whole(small_disk.pull(first))
+    assert proxy.notes.requested_bytes(UNET) == next(file.bytes for file in first.files if file.path == UNET)
 
 
 def test_collecting_leaves_what_fits_and_removes_what_nothing_needs(

@@ -45,8 +45,8 @@ def pull_and_kill(bucket: Bucket, proxy: FaultProxy, cache: Path, after: int) ->
     due = threading.Event()
     proxy.notes.on_served = lambda total: due.set() if total > after else None
     process = start_pull(bucket, "painter", cache)
-    threading.Thread(target=lambda: (process.join(), due.set()), daemon=True).start()
-    assert due.wait(60)
+    while process.is_alive() and not due.wait(0.02):
+        pass
     process.kill()
     process.join()
 

@@ -20,7 +20,7 @@ from tests.support.roms import MODELS, write_diffusers_directory
 
 KIB = 1024
 TRANSFER = Transfer(connections=4, range_bytes=64 * KIB, ranges_ahead=4)
-PATIENCE = Patience(attempts=4, first_pause_s=0.005, longest_pause_s=0.02, stall_timeout_s=0.3)
+PATIENCE = Patience(attempts=4, first_pause_s=0.005, longest_pause_s=0.02, stall_timeout_s=30.0)
 _numbers = itertools.count()
 
 
@@ -79,8 +79,8 @@ def write_noise(path: Path, nbytes: int, seed: int) -> Path:
     return path
 
 
-def make_disk(directory: Path, capacity_bytes: int = 0, transfer: Transfer = TRANSFER) -> RomDisk:
-    return RomDisk(directory, capacity_bytes, transfer=transfer, patience=PATIENCE)
+def make_disk(directory: Path, capacity_bytes: int = 0, patience: Patience = PATIENCE) -> RomDisk:
+    return RomDisk(directory, capacity_bytes, transfer=TRANSFER, patience=patience)
 
 
 def wrong_blobs(cache: Path) -> list[str]:

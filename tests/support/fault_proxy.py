@@ -117,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault = None
         self._answer(status, headers, body, fault, counts=request is not None)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *values: object) -> None:
         """Nothing: tests look at the notes."""
