@@ -15,7 +15,7 @@ import httpx
 import torch
 
 from app.backends.options import LoadOptions
-from app.backends.stable_diffusion import load_stable_diffusion
+from app.backends.registry import load_backend
 from app.core import Budget, GenerationParams
 from app.engine.engine import Engine
 from app.invoker.resolve import resolve
@@ -56,7 +56,7 @@ def alternate(calls: list[Callable[[], None]], rounds: int) -> list[float]:
 
 def engine_call(rom: Rom) -> Callable[[], None]:
     """One image through our engine: encode, denoise, decode."""
-    backend = load_stable_diffusion(rom, LoadOptions("cpu", "float32"))
+    backend = load_backend(rom, LoadOptions("cpu", "float32"))
     params, _ = resolve(GenerationParams(_PROMPT, seed=_SEED), rom.manifest, defaults_of(backend))
     engine = Engine(max_batch_size=16, observer=Metrics())
     engine.start()

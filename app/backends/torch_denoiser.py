@@ -76,7 +76,7 @@ class TorchDenoiser:
 
 
 def _accelerate(unet: Any, optimizations: frozenset[str]) -> tuple[Forward, Callable[[], None]]:
-    """The U-Net's forward, where asked compiled in the background and replayed on a GPU; and what forgets recordings."""
+    """The U-Net's forward, where asked compiled in the background and replayed on a GPU; what forgets recordings."""
     forward, later, forget = _flat(unet), None, _nothing
     if "compile" in optimizations:
         forward = later = CompiledLater(forward, lambda: _flat(compiled_twin(unet)))
