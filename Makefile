@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-step bench-planner bench-download clean
+.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,12 @@ bench-engine: install nginx  ## our service against serial diffusers and LitServ
 
 bench-step: install  ## a step of SD, BK-SDM, SSD-1B and SDXL at full size against plain diffusers (a quarter of an hour, 15 GB)
 	@$(BIN)/python -m benchmarks.step
+
+bench-load: install  ## weights of SD and SDXL size into memory, against from_pretrained and reading the bytes (minutes, 13 GB)
+	@$(BIN)/python -m benchmarks.load_time
+
+bench-switch: install  ## how long until another ROM is ready: from disk, shared, resident (a minute, 2 GB)
+	@$(BIN)/python -m benchmarks.switch
 
 bench-planner: install  ## simulate overload: what the planner keeps of its promises, against first come first served
 	@$(BIN)/python -m benchmarks.planner

@@ -59,6 +59,11 @@ class ComponentPool:
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
 
+    @property
+    def is_empty(self) -> bool:
+        with self._lock:
+            return not self._entries
+
     def take(self, key: str, make: Callable[[], Part]) -> _Entry:
         with self._lock:
             entry = self._entries.get(key)

@@ -54,6 +54,12 @@ class WatchedBackend:
     ) -> torch.Tensor:
         return self._inner.decode(latents, decoder=decoder, upcast=upcast, tiled=tiled)
 
+    def park(self) -> None:
+        self._inner.park()
+
+    def resume(self) -> None:
+        self._inner.resume()
+
     def unload(self) -> None:
         self._inner.unload()
 

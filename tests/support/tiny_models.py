@@ -76,11 +76,11 @@ def make_text_encoder_2(tokenizer: Any) -> Any:
     return CLIPTextModelWithProjection(config)
 
 
-def make_unet(architecture: Architecture, in_channels: int = 4, **changes: Any) -> Any:
+def make_unet(architecture: Architecture, in_channels: int = 4, width: int = _WIDTH, **changes: Any) -> Any:
     return UNet2DConditionModel(
         in_channels=in_channels,
         sample_size=LATENT_SIZE,
-        block_out_channels=(_WIDTH, 2 * _WIDTH),
+        block_out_channels=(width, 2 * width),
         **_UNETS[architecture] | changes,
     )
 
