@@ -37,10 +37,14 @@ class Loading:
         self._device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self._device)
         self._options = options
+        self._lora: Lora | None = None
 
     def __enter__(self) -> Loading:
         transformers_logging.disable_progress_bar()  # the log is for events
-        self._lora = self._read_lora()
+        if self._rom.base is not None:
+            from app.backends.lora import read_lora
+
+            self._lora = read_lora(self._rom)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -65,7 +69,11 @@ class Loading:
 
     def denoiser(self, cls: Any) -> Denoiser:
         options = self._options
-        if options.cache_dir is not None and options.runtime == "openvino" and not self._adds_to("unet"):
+        if (
+            options.cache_dir is not None
+            and options.runtime == "openvino"
+            and not (self._lora and "unet" in self._lora)
+        ):
             from app.backends.openvino_denoiser import OpenVinoDenoiser
             from app.backends.openvino_files import convert_once
 
@@ -90,20 +98,6 @@ class Loading:
 
     def scheduler(self) -> dict[str, Any]:
         return read_json(self._directory / "scheduler" / "scheduler_config.json")
-
-    def _read_lora(self) -> Lora | None:
-        if self._rom.base is None:
-            return None
-        from app.backends.lora import Lora
-
-        rom = self._rom
-        lora = Lora(rom.directory / rom.components[-1].files[0], rom.manifest.lora_scale, read_json(self._folder("unet") / "config.json"))
-        if missing := sorted(name for name in lora.models if not (self._directory / name).is_dir()):
-            raise ManifestError(f"its LoRA is for a {missing[0]}, which its base has not")
-        return lora
-
-    def _adds_to(self, name: str) -> bool:
-        return self._lora is not None and name in self._lora.models
 
     def _folder(self, name: str) -> Path:
         folder = self._directory / name

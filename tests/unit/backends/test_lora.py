@@ -106,8 +106,9 @@ def test_weights_of_the_base_are_in_memory_once(root: Path, catalog: Catalog) ->
 
 def test_text_encoder_without_a_difference_is_the_bases_own(root: Path) -> None:
     text_encoder = CLIPTextModel.from_pretrained(root / "base" / "text_encoder", local_files_only=True)
-    assert read_lora(root / "oil" / "lora.safetensors", root / "base").over("text_encoder", text_encoder) is text_encoder
-    assert read_lora(root / "ink" / "lora.safetensors", root / "base").over("text_encoder", text_encoder) is not text_encoder
+    oil, ink = (read_lora(root / name / "lora.safetensors", root / "base") for name in ("oil", "ink"))
+    assert oil.over("text_encoder", text_encoder) is text_encoder
+    assert ink.over("text_encoder", text_encoder) is not text_encoder
 
 
 def test_half_precision_is_that_of_the_base(root: Path) -> None:
@@ -125,7 +126,10 @@ def test_parameters_are_those_of_the_base_and_the_difference(catalog: Catalog, b
 
 @pytest.mark.parametrize(
     ("architecture", "reason"),
-    [("sdxl", "does not fit its base"), ("bk-sdm", "does not fit its base, whose unet has no down_blocks.1.attentions.0.proj_in")],
+    [
+        ("sdxl", "does not fit its base: unet.*has the shape .* and the base's weight"),
+        ("bk-sdm", "does not fit its base, whose unet has no down_blocks.1.attentions.0.proj_in"),
+    ],
 )
 def test_lora_of_another_base_is_refused(tmp_path: Path, root: Path, architecture: Any, reason: str) -> None:
     other = build_tiny_rom(tmp_path / "base", TinyRom(architecture))
@@ -137,12 +141,22 @@ def test_lora_of_another_base_is_refused(tmp_path: Path, root: Path, architectur
         load_backend(rom, LoadOptions("cpu", "float32"))
 
 
+def test_lora_whose_training_changed_the_base_is_refused(tmp_path: Path) -> None:
+    base = build_tiny_rom(tmp_path / "base")
+    lora = TinyLora(peft_config={"r": 4, "lora_alpha": 4, "init_lora_weights": "pissa"})
+    rom_directory = write_lora_rom(tmp_path / "ink", base, lora)
+    unet = UNet2DConditionModel.from_pretrained(base / "unet", local_files_only=True)
+    with pytest.raises(ManifestError, match="was begun by pissa, which changes its base"):
+        read_lora(rom_directory / "lora.safetensors", base).over("unet", unet)
+
+
 def test_lora_for_a_model_that_the_base_has_not_is_refused(tmp_path: Path) -> None:
     base = build_tiny_rom(tmp_path / "base")
     directory = write_lora_rom(tmp_path / "ink", base)
     tensors = load_file(directory / "lora.safetensors")
-    second = {f"text_encoder_2.{name.partition('.')[2]}": value.clone() for name, value in tensors.items() if "text_" in name}
+    of_text = {name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.startswith("text_encoder.")}
+    second = {f"text_encoder_2.{name}": tensor.clone() for name, tensor in of_text.items()}
     save_file(tensors | second, directory / "lora.safetensors")
     rom = read_catalog([open_store(f"file://{tmp_path}")]).get("ink")
-    with pytest.raises(ManifestError, match="for a text_encoder_2, which its base has not"):
+    with pytest.raises(ManifestError, match="is for a text_encoder_2, which its base has not"):
         load_backend(rom, LoadOptions("cpu", "float32"))

@@ -37,7 +37,9 @@ def test_tensors_keep_their_names_and_values(tmp_path: Path, wrapped: bool, zipp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.ckpt", "model.safetensors"]
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))])
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))]
+)
 def test_pickle_that_holds_more_than_data_is_refused_and_not_run(tmp_path: Path, save: Any) -> None:
     save({"bomb": Bomb(tmp_path / "ran"), "weight": torch.zeros(3)}, tmp_path / "model.ckpt")
     with pytest.raises(ManifestError, match=r"model\.ckpt is refused: it names \w+\.mkdir"):
@@ -67,7 +69,7 @@ def test_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.parametrize(("source", "target"), [("none.ckpt", "a.safetensors"), ("model.ckpt", "nowhere/a.safetensors")])
+@pytest.mark.parametrize(("source", "target"), [("none.ckpt", "a.st"), ("model.ckpt", "nowhere/a.st")])
 def test_place_that_is_not_there_is_named(tmp_path: Path, source: str, target: str) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "model.ckpt")
     with pytest.raises(ManifestError, match=rf"({source}|{target}) cannot be (read|written)"):
