@@ -69,11 +69,8 @@ class Loading:
 
     def denoiser(self, cls: Any) -> Denoiser:
         options = self._options
-        if (
-            options.cache_dir is not None
-            and options.runtime == "openvino"
-            and not (self._lora and "unet" in self._lora)
-        ):
+        is_adapted = self._lora is not None and "unet" in self._lora  # OpenVINO would not share its base's weights
+        if options.cache_dir is not None and options.runtime == "openvino" and not is_adapted:
             from app.backends.openvino_denoiser import OpenVinoDenoiser
             from app.backends.openvino_files import convert_once
 
