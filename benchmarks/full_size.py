@@ -41,7 +41,7 @@ def ensure_rom(name: str) -> Path:
     return directory
 
 
-def write_rom(architecture: Architecture, directory: Path) -> None:
+def write_rom(architecture: Architecture, directory: Path, dtype: torch.dtype = torch.float16) -> None:
     """A diffusers directory with a small decoder beside it. Its index comes last: one without is not whole."""
     tokenizer = _tokenizer()
     index: dict[str, Any] = {
@@ -56,7 +56,7 @@ def write_rom(architecture: Architecture, directory: Path) -> None:
         ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
         with init_empty_weights():
             model = cls(CLIPTextConfig(**config, **ids))
-        _write_model(model, directory / f"text_encoder{number}", "model")
+        _write_model(model, directory / f"text_encoder{number}", "model", dtype)
         tokenizer.save_pretrained(directory / f"tokenizer{number}")
         index |= {f"text_encoder{number}": ["transformers", cls.__name__]}
         index |= {f"tokenizer{number}": ["transformers", "CLIPTokenizer"]}
@@ -67,7 +67,7 @@ def write_rom(architecture: Architecture, directory: Path) -> None:
             "vae_tiny": AutoencoderTiny(),
         }
     for name, model in models.items():
-        _write_model(model, directory / name, "diffusion_pytorch_model")
+        _write_model(model, directory / name, "diffusion_pytorch_model", dtype)
     (directory / "scheduler").mkdir(exist_ok=True)
     (directory / "scheduler" / "scheduler_config.json").write_text(json.dumps(_SCHEDULER))
     (directory / "model_index.json").write_text(json.dumps(index))
@@ -77,20 +77,20 @@ def _numbered(configs: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, dict[s
     return zip(("", "_2"), configs, strict=False)
 
 
-def _write_model(model: Any, folder: Path, name: str) -> None:
+def _write_model(model: Any, folder: Path, name: str, dtype: torch.dtype) -> None:
     """Config, and weights that keep activations of the size that a trained model has."""
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     text = config.to_json_string() if hasattr(config, "to_json_string") else model.to_json_string()
     (folder / "config.json").write_text(text)
-    pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0)).half()
+    pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(0)).to(dtype)
     tensors = {key: _fill(key, tuple(tensor.shape), pool) for key, tensor in model.state_dict().items()}
     save_file(tensors, folder / f"{name}.safetensors", {"format": "pt"})
 
 
 def _fill(key: str, shape: tuple[int, ...], pool: torch.Tensor) -> torch.Tensor:
     if len(shape) < 2:
-        return torch.full(shape, 1.0 if key.endswith("weight") else 0.0, dtype=torch.float16)
+        return torch.full(shape, 1.0 if key.endswith("weight") else 0.0, dtype=pool.dtype)
     size = math.prod(shape)
     values = pool.repeat(-(-size // len(pool)))[:size].reshape(shape)
     return values / math.sqrt(math.prod(shape[1:]))

@@ -142,5 +142,11 @@ class Backend(Protocol):
         `upcast` computes in float32; `tiled` a part of the picture at a time, in less memory and not quite the same.
         """
 
+    def park(self) -> None:
+        """Keep the weights in the host's memory, and none on a GPU; nothing is computed until `resume`."""
+
+    def resume(self) -> None:
+        """Bring the weights back to the GPU."""
+
     def unload(self) -> None:
         """Let go of the weights; the object is of no use afterwards."""

@@ -65,5 +65,11 @@ class FakeBackend:
             colours = (colours * _TINY_LEVELS).round() / _TINY_LEVELS
         return colours.repeat_interleave(size, 2).repeat_interleave(size, 3)
 
+    def park(self) -> None:
+        """There is nothing to move."""
+
+    def resume(self) -> None:
+        """Nothing was moved."""
+
     def unload(self) -> None:
         """Nothing is held."""

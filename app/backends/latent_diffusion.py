@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from app.backends.autoencoder import Autoencoder
 from app.backends.base import BackendInfo, Conditioning, EncodedImage
 from app.backends.devices import return_memory
+from app.backends.pool import Holding
 from app.backends.samplers import DiffusersAdapter
 from app.backends.schedulers import find_scheduler
 from app.backends.text import TextEncoder
@@ -25,6 +27,15 @@ _WARM_UP_SIDE, _DECODED_SIDE = 64, 8  # latent cells, at most
 
 
 @dataclass(frozen=True)
+class Shares:
+    """What of a family other ROMs may have too."""
+
+    holding: Holding
+    denoiser: str  # its key
+    decoders: Mapping[Decoder, str]
+
+
+@dataclass(frozen=True)
 class Parts:
     """What a family is made of."""
 
@@ -33,6 +44,7 @@ class Parts:
     autoencoders: Mapping[Decoder, Autoencoder]  # "full" also encodes
     scheduler: dict[str, Any]  # its scheduler_config.json
     memory: MemoryModel
+    shares: Shares
     reads_size: bool = False  # the denoiser is told the picture's size, and the prompt as a whole
     zeros_for_none: bool = False  # no prompt is all zeros; otherwise it is the empty one
 
@@ -45,7 +57,6 @@ class LatentDiffusionBackend:
         self._parts: Parts | None = parts
         adapter = DiffusersAdapter(parts.scheduler)
         default_scheduler, unoffered_scheduler = find_scheduler(parts.scheduler, adapter)
-        in_torch: list[Any] = [*parts.text_encoders, *parts.autoencoders.values()]
         self.info = BackendInfo(
             latent_channels=full.latent_channels,
             denoiser_channels=traits.in_channels,
@@ -55,9 +66,7 @@ class LatentDiffusionBackend:
             unoffered_scheduler=unoffered_scheduler,
             noise_schedule=NoiseSchedule.from_config(parts.scheduler),
             device=denoiser.device,
-            parts={
-                f"{id(self)}": denoiser.nbytes + sum(w.nbytes for part in in_torch for w in part.model.parameters())
-            },
+            parts=parts.shares.holding.sizes,
             memory=parts.memory,
             cell_step_prior_s=0.0,
             scheduler_adapter=adapter,
@@ -91,23 +100,44 @@ class LatentDiffusionBackend:
     ) -> torch.Tensor:
         return self._loaded.autoencoders[decoder].decode(latents, upcast=upcast, tiled=tiled)
 
+    def park(self) -> None:
+        self._loaded.shares.holding.park()
+
+    def resume(self) -> None:
+        self._loaded.shares.holding.resume()
+
     def unload(self) -> None:
+        if self._parts is not None:
+            self._parts.shares.holding.release()
         self._parts = None
         return_memory()
 
     def _warm_up(self) -> float:
-        """Run every part, so that libraries have chosen their kernels. Returns seconds a row and latent cell."""
+        """Run every part, so that libraries have chosen their kernels. Returns seconds a row and latent cell.
+
+        A part that another ROM has warmed up is not run again: it may be in use.
+        """
+        shares, prompt = self._loaded.shares, self.encode_prompt("")
+        for decoder, key in shares.decoders.items():
+            shares.holding.warm_up(key, partial(self._time_decoding, decoder))
+        return shares.holding.warm_up(shares.denoiser, partial(self._time_forward, prompt))
+
+    def _time_forward(self, prompt: Conditioning) -> float:
         info, seconds = self.info, []
         side = min(info.default_size // info.vae_scale_factor, _WARM_UP_SIDE)
         latents = torch.zeros((1, info.denoiser_channels, side, side), device=info.device)
-        prompt, timestep = self.encode_prompt(""), torch.zeros(1, device=info.device)
+        timestep = torch.zeros(1, device=info.device)
         for _ in range(2):
             started = time.perf_counter()
             self.predict(latents, timestep, [prompt]).sum().item()  # waits for the device
             seconds.append(time.perf_counter() - started)
-        for decoder in info.decoders:
-            self.decode(latents[:, : info.latent_channels, :_DECODED_SIDE, :_DECODED_SIDE], decoder=decoder)
         return min(seconds) / side**2
+
+    def _time_decoding(self, decoder: Decoder) -> float:
+        started = time.perf_counter()
+        shape = (1, self.info.latent_channels, _DECODED_SIDE, _DECODED_SIDE)
+        self.decode(torch.zeros(shape, device=self.info.device), decoder=decoder)
+        return time.perf_counter() - started
 
     @property
     def _loaded(self) -> Parts:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from app.backends.options import LoadOptions
+from app.backends.pool import ComponentPool
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 
 if TYPE_CHECKING:
     from app.backends.base import Backend
 
-Loader = Callable[[Rom, LoadOptions], "Backend"]
+Loader = Callable[[Rom, LoadOptions, ComponentPool], "Backend"]
 
 
-def _stable_diffusion(rom: Rom, options: LoadOptions) -> Backend:
+def _stable_diffusion(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
     from app.backends.stable_diffusion import load_stable_diffusion
 
-    return load_stable_diffusion(rom, options)
+    return load_stable_diffusion(rom, options, pool)
 
 
-def _stable_diffusion_xl(rom: Rom, options: LoadOptions) -> Backend:
+def _stable_diffusion_xl(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
     from app.backends.stable_diffusion_xl import load_stable_diffusion_xl
 
-    return load_stable_diffusion_xl(rom, options)
+    return load_stable_diffusion_xl(rom, options, pool)
 
 
-def _fake(rom: Rom, options: LoadOptions) -> Backend:
+def _fake(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
     from app.backends.fake import FakeBackend
 
     return FakeBackend()
@@ -41,8 +42,10 @@ FAMILIES: dict[str, Loader] = {
 }
 
 
-def load_backend(rom: Rom, options: LoadOptions) -> Backend:
+def load_backend(rom: Rom, options: LoadOptions, pool: ComponentPool | None = None) -> Backend:
     """Raises ManifestError for an unknown family or files that cannot be loaded.
+
+    ROMs that are loaded through one pool share what is equal in them; without one, a ROM is by itself.
 
     Loading has a thread of its own, which then ends: OpenMP keeps workers for every thread that has ever computed, and
     where they are more than the cores, all of them sleep while they wait. A step in another thread then takes twice as
@@ -51,12 +54,33 @@ def load_backend(rom: Rom, options: LoadOptions) -> Backend:
     if rom.manifest.family not in FAMILIES:
         raise ManifestError(f"family {rom.manifest.family!r} is not supported; supported: {', '.join(FAMILIES)}")
     with ThreadPoolExecutor(1, thread_name_prefix=f"load {rom.id}") as thread:
-        return thread.submit(_load, rom, options).result()
+        return thread.submit(_load, rom, options, pool or ComponentPool()).result()
 
 
-def _load(rom: Rom, options: LoadOptions) -> Backend:
-    if rom.checkpoint or (rom.base and rom.base.checkpoint):
+def foretell_parts(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Mapping[str, int]:
+    """What `BackendInfo.parts` will be once the ROM is loaded through the pool, from its files' headers.
+
+    Files are read only where a ROM that the pool was asked about before looks alike. Of a single file that is still to
+    be converted, the keys are others. Raises ManifestError where files are gone.
+    """
+    if rom.manifest.family == "fake":
+        return {}
+    from app.backends.loading import foretell
+
+    if _is_single_file(rom):
+        from app.backends.single_file import find_directories
+
+        rom = find_directories(rom, options.cache_dir)
+    return foretell(rom, options, pool.identities)
+
+
+def _load(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
+    if _is_single_file(rom):
         from app.backends.single_file import as_directories
 
-        rom = as_directories(rom, options.cache_dir and options.cache_dir / "single_files")
-    return FAMILIES[rom.manifest.family](rom, options)
+        rom = as_directories(rom, options.cache_dir)
+    return FAMILIES[rom.manifest.family](rom, options, pool)
+
+
+def _is_single_file(rom: Rom) -> bool:
+    return (rom.base or rom).checkpoint is not None

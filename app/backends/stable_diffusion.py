@@ -8,17 +8,18 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from app.backends.latent_diffusion import LatentDiffusionBackend, Parts
 from app.backends.loading import Loading
 from app.backends.options import LoadOptions
+from app.backends.pool import ComponentPool
 from app.backends.text import TextEncoder
 from app.roms.catalog import Rom
 
 _OFFSET = {"steps_offset": 1}  # whatever the file says: so diffusers' pipelines of this family have it
 
 
-def load_stable_diffusion(rom: Rom, options: LoadOptions) -> LatentDiffusionBackend:
+def load_stable_diffusion(rom: Rom, options: LoadOptions, pool: ComponentPool) -> LatentDiffusionBackend:
     """Load a diffusers directory. Raises ManifestError when its files do not fit together."""
-    with Loading(rom, options) as loading:
+    with Loading(rom, options, pool) as loading:
         tokenizer = loading.tokenizer(CLIPTokenizer, "tokenizer")
-        encoder = TextEncoder(tokenizer, loading.model(CLIPTextModel, "text_encoder"))
+        encoder = TextEncoder(tokenizer, loading.text_encoder(CLIPTextModel, "text_encoder"))
         return LatentDiffusionBackend(
             Parts(
                 (encoder,),
@@ -26,5 +27,6 @@ def load_stable_diffusion(rom: Rom, options: LoadOptions) -> LatentDiffusionBack
                 loading.autoencoders(),
                 loading.scheduler() | _OFFSET,
                 loading.memory(),
+                loading.shares(),
             )
         )

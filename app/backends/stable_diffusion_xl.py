@@ -8,19 +8,20 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from app.backends.latent_diffusion import LatentDiffusionBackend, Parts
 from app.backends.loading import Loading
 from app.backends.options import LoadOptions
+from app.backends.pool import ComponentPool
 from app.backends.text import TextEncoder
 from app.roms.catalog import Rom
 
 _TEXT_ENCODERS = {"": CLIPTextModel, "_2": CLIPTextModelWithProjection}
 
 
-def load_stable_diffusion_xl(rom: Rom, options: LoadOptions) -> LatentDiffusionBackend:
+def load_stable_diffusion_xl(rom: Rom, options: LoadOptions, pool: ComponentPool) -> LatentDiffusionBackend:
     """Load a diffusers directory. Raises ManifestError when its files do not fit together."""
-    with Loading(rom, options) as loading:
+    with Loading(rom, options, pool) as loading:
         text_encoders = tuple(
             TextEncoder(
                 loading.tokenizer(CLIPTokenizer, f"tokenizer{number}"),
-                loading.model(text_model, f"text_encoder{number}"),
+                loading.text_encoder(text_model, f"text_encoder{number}"),
                 penultimate=True,
             )
             for number, text_model in _TEXT_ENCODERS.items()
@@ -32,6 +33,7 @@ def load_stable_diffusion_xl(rom: Rom, options: LoadOptions) -> LatentDiffusionB
                 loading.autoencoders(upcasts_half=True),
                 loading.scheduler(),
                 loading.memory(),
+                loading.shares(),
                 reads_size=True,
                 zeros_for_none=bool(loading.index.get("force_zeros_for_empty_prompt", True)),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,29 +13,39 @@ from app.backends.compilation import CompiledLater, compiled_twin
 from app.backends.feed_forward import split_gates
 from app.backends.graphs import Forward, ReplayedForward, record_cuda_graph
 from app.backends.options import pick_memory_format
+from app.backends.sharing import share_weights
+from app.backends.tiers import Weights
 from app.backends.unet import UNetTraits
 
 _ADDED = ("text_embeds", "time_ids")  # that Stable Diffusion XL is told: the prompt as a whole, sizes
 
 
 class TorchDenoiser:
-    """`optimizations` are names of app.core.OPTIMIZATIONS."""
+    """`optimizations` are names of app.core.OPTIMIZATIONS; of a U-Net with a LoRA, `base` is the one without."""
 
-    def __init__(self, unet: Any, optimizations: frozenset[str]) -> None:
+    def __init__(self, unet: Any, optimizations: frozenset[str], base: Any = None) -> None:
         self.traits = UNetTraits.of(unet)
         self.device: torch.device = unet.device
         self.dtype: torch.dtype = unet.dtype
-        self.nbytes = sum(tensor.nbytes for tensor in unet.parameters())
         self._memory_format = pick_memory_format(optimizations)
-        unet.to(memory_format=self._memory_format)
+        self.unet = unet.to(memory_format=self._memory_format)  # as it was made, to lay LoRAs over
+        self._optimizations = optimizations
+        if "fused_qkv" not in optimizations:  # which makes other weights of them
+            unet = share_weights(unet)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
         if "split_geglu" in optimizations:
             split_gates(unet)
         if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
-        self._forward = _accelerate(unet, optimizations)
+        self._weights = Weights(unet, base)
+        self.nbytes = self._weights.nbytes
+        self._forward, self._forget = _accelerate(unet, optimizations)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
+
+    def adapted(self, unet: Any) -> TorchDenoiser:
+        """One for this U-Net with a LoRA over it, in memory beside this one."""
+        return TorchDenoiser(unet, self._optimizations, self.unet)
 
     def read(self, prompt_embeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Keys and values of a prompt's embeddings [L, D], [2, L, C] of each attention that looks at them."""
@@ -53,6 +63,15 @@ class TorchDenoiser:
         of_size = [added[name] for name in _ADDED] if added else []
         return self._forward([sample, timestep, *of_size, *self._stack(prompts)]).float()
 
+    def park(self) -> None:
+        """What was recorded holds for the weights' addresses, and goes with them."""
+        self._forget()
+        self._latest = ((), [])
+        self._weights.park()
+
+    def resume(self) -> None:
+        self._weights.resume()
+
     def _stack(self, prompts: Sequence[Conditioning]) -> list[torch.Tensor]:
         """Embeddings [B, L, D], then keys and values [B, 2, L, C]. A step mostly has the prompts of the one before."""
         before, stacked = self._latest
@@ -64,16 +83,21 @@ class TorchDenoiser:
         return stacked
 
 
-def _accelerate(unet: Any, optimizations: frozenset[str]) -> Forward:
-    """The U-Net's forward; where asked compiled in the background, and replayed on a GPU."""
-    forward, later = _flat(unet), None
+def _accelerate(unet: Any, optimizations: frozenset[str]) -> tuple[Forward, Callable[[], None]]:
+    """The U-Net's forward, where asked compiled in the background, replayed on a GPU; and what forgets recordings."""
+    forward, later, forget = _flat(unet), None, _nothing
     if "compile" in optimizations:
         forward = later = CompiledLater(forward, lambda: _flat(compiled_twin(unet)))
     if "cuda_graphs" in optimizations and unet.device.type == "cuda":
         forward = replayed = ReplayedForward(forward, record_cuda_graph)
+        forget = replayed.forget
         if later is not None:
-            later.on_ready = replayed.forget
-    return forward
+            later.on_ready = forget
+    return forward, forget
+
+
+def _nothing() -> None:
+    """Nothing is recorded."""
 
 
 def _flat(unet: Any) -> Forward:
@@ -92,12 +116,8 @@ def _flat(unet: Any) -> Forward:
 
 
 def _fuse(unet: Any) -> None:
-    """Query, key and value of the self attentions in one projection, but where a LoRA adds to one of the three."""
+    """Query, key and value of the self attentions in one projection."""
     for name, module in unet.named_modules():
-        if name.endswith("attn1") and all(isinstance(one, torch.nn.Linear) for one in _projections(module)):
+        if name.endswith("attn1"):
             module.fuse_projections()
             del module.to_q, module.to_k, module.to_v
-
-
-def _projections(attn: Any) -> tuple[Any, Any, Any]:
-    return attn.to_q, attn.to_k, attn.to_v

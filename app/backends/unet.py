@@ -52,3 +52,9 @@ class Denoiser(Protocol):
         added: dict[str, torch.Tensor] | None = None,  # further conditions of the U-Net, [B, ...] each
     ) -> torch.Tensor:
         """float32 [B, C, h, w]"""
+
+    def park(self) -> None:
+        """Leave the device for the host's memory."""
+
+    def resume(self) -> None:
+        """Come back."""

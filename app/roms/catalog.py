@@ -114,7 +114,7 @@ def read_rom(path: Path) -> Rom:
     manifest = read_manifest(path)
     _check_files(path, manifest)
     if manifest.base is not None:
-        return Rom(manifest, path, (read_lora(path, manifest),))
+        return Rom(manifest, path, read_lora(path, manifest))
     if not (path / INDEX_NAME).exists() and (found := find_checkpoint(path)):
         manifest = of_family(manifest, found.architecture.family, found.path.name)
         return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)

@@ -16,17 +16,20 @@ from transformers import CLIPTextModel
 from app.backends.base import Backend
 from app.backends.lora import Lora
 from app.backends.options import LoadOptions
-from app.backends.registry import load_backend
+from app.backends.pool import ComponentPool
+from app.backends.registry import foretell_parts, load_backend
 from app.core import Budget
 from app.errors import ManifestError
 from app.roms.catalog import Catalog, read_catalog
 from app.roms.manifest import read_json
 from app.roms.store import open_store
-from tests.support.bench import Bench, alone, image_of
+from tests.support.bench import Bench, alone, image_of, latents_of
 from tests.support.loras import EVERYTHING, TinyLora, write_lora_rom
+from tests.support.pairs import assert_near
 from tests.support.tiny_rom import TinyRom, build_tiny_rom
 
 ROMS = ("base", "ink", "oil")
+OPTIONS = LoadOptions("cpu", "float32")
 ASKED: dict[str, Any] = {"guidance_scale": 3.0, "negative_prompt": "a dog"}
 
 
@@ -46,8 +49,13 @@ def catalog(root: Path) -> Catalog:
 
 
 @pytest.fixture(scope="module")
-def backends(catalog: Catalog) -> dict[str, Backend]:
-    return {name: load_backend(catalog.get(name), LoadOptions("cpu", "float32")) for name in ROMS}
+def pool() -> ComponentPool:
+    return ComponentPool()
+
+
+@pytest.fixture(scope="module")
+def backends(catalog: Catalog, pool: ComponentPool) -> dict[str, Backend]:
+    return {name: load_backend(catalog.get(name), OPTIONS, pool) for name in ROMS}
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +125,38 @@ def test_half_precision_is_that_of_the_base(root: Path) -> None:
     assert {tensor.dtype for tensor in adapted.parameters()} == {torch.bfloat16}
 
 
-def test_parameters_are_those_of_the_base_and_the_difference(catalog: Catalog, backends: dict[str, Backend]) -> None:
-    ink, base = catalog.get("ink"), catalog.get("base")
-    alphas = sum(name.endswith("alpha") for name in load_file(ink.directory / "lora.safetensors"))
-    assert ink.num_parameters > base.num_parameters
-    assert backends["ink"].info.nbytes == 4 * (ink.num_parameters - alphas)
+def test_roms_of_one_pool_hold_the_base_once(catalog: Catalog, backends: dict[str, Backend]) -> None:
+    base, ink, oil = (catalog.get(name).num_parameters for name in ROMS)
+    parts = {key: size for backend in backends.values() for key, size in backend.info.parts.items()}
+    assert sum(parts.values()) == 4 * (base + (ink - base) + (oil - base))
+    assert [backends[name].info.nbytes for name in ROMS] == [4 * base, 4 * ink, 4 * oil]
+
+
+def test_parts_are_foretold(catalog: Catalog, backends: dict[str, Backend], pool: ComponentPool) -> None:
+    for name in ROMS:
+        assert foretell_parts(catalog.get(name), OPTIONS, pool) == backends[name].info.parts
+
+
+def test_rom_that_leaves_the_device_leaves_its_base_to_others(
+    backends: dict[str, Backend], pictures: dict[str, bytes]
+) -> None:
+    backends["ink"].park()
+    assert image_of(alone(backends["base"], **ASKED)) == pictures["base"]
+    backends["base"].park()
+    assert image_of(alone(backends["oil"], **ASKED)) == pictures["oil"]
+    backends["oil"].park()
+    for name in ("ink", "base", "oil"):
+        backends[name].resume()
+        assert image_of(alone(backends[name], **ASKED)) == pictures[name]
+
+
+@pytest.mark.parametrize("optimization", ["split_geglu", "fused_qkv", "channels_last", "tiled_attention"])
+def test_optimized_base_takes_a_lora(catalog: Catalog, backends: dict[str, Backend], optimization: str) -> None:
+    options, pool = LoadOptions("cpu", "float32", (optimization,)), ComponentPool()
+    base, ink = (load_backend(catalog.get(name), options, pool) for name in ("base", "ink"))
+    for name, backend in (("ink", ink), ("base", base)):
+        mine, expected = alone(backend, **ASKED), alone(backends[name], **ASKED)
+        assert_near(latents_of(mine), latents_of(expected))
 
 
 @pytest.mark.parametrize(
