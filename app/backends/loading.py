@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from app.backends.autoencoder import AUTOENCODERS, Autoencoder
 from app.backends.devices import pick_device, pick_dtype
 from app.backends.identities import Identities
 from app.backends.latent_diffusion import Shares
-from app.backends.options import LoadOptions, pick_memory_format, pick_optimizations
+from app.backends.options import LoadOptions, pick_memory_format, pick_optimizations, without_fusing
 from app.backends.pool import ComponentPool, Holding
 from app.backends.tiers import ModelPart
 from app.backends.torch_denoiser import TorchDenoiser
@@ -26,7 +25,7 @@ from app.core import Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.components import Component
-from app.roms.lora import LORA
+from app.roms.lora import lora_component
 from app.roms.manifest import TINY_DECODER, read_json
 from app.roms.memory import MemoryModel, read_memory_model
 
@@ -45,12 +44,16 @@ class Loading:
         self._rom = rom
         self._directory = rom.model_directory
         self._placement = _place(options)
-        self._options = options if rom.base is None else _without_fusing(options)
+        self._options = without_fusing(options) if rom.base else options
+        self._lora: Lora | None = None
         self._identities = pool.identities
 
     def __enter__(self) -> Loading:
         transformers_logging.disable_progress_bar()  # the log is for events
-        self._lora = self._read_lora()
+        if self._rom.base is not None:
+            from app.backends.lora import read_lora
+
+            self._lora = read_lora(self._rom)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -64,16 +67,17 @@ class Loading:
 
     def text_encoder(self, cls: Any, name: str) -> Any:
         base = self._model(cls, name, self._placement)
-        if not self._has_lora(name):
+        if self._lora is None or name not in self._lora:
             return base
-        return self.holding.take(self._key(name), lambda: ModelPart(self._over(name, base), besides=base)).model
+        lora = self._lora
+        return self.holding.take(self._lora_key(name), lambda: ModelPart(lora.over(name, base), base)).model
 
     def denoiser(self, cls: Any) -> Denoiser:
-        if not self._has_lora("unet"):
-            make = self._convert_unet if self._options.runtime == "openvino" else self._load_unet
-            return self.holding.take(self._key("unet"), lambda: make(cls))
-        base = self.holding.take(self._base_key("unet"), lambda: self._load_unet(cls))
-        return self.holding.take(self._key("unet"), lambda: base.under(lambda unet: self._over("unet", unet)))
+        if self._lora is not None and "unet" in self._lora:
+            lora, base = self._lora, self.holding.take(self._key("unet"), lambda: self._load_unet(cls))
+            return self.holding.take(self._lora_key("unet"), lambda: base.adapted(lora.over("unet", base.unet)))
+        make = self._convert_unet if self._options.runtime == "openvino" else self._load_unet
+        return self.holding.take(self._key("unet"), lambda: make(cls))
 
     def autoencoders(self, *, upcasts_half: bool = False) -> dict[Decoder, Autoencoder]:
         """The full one and, where the ROM has it, the tiny one."""
@@ -89,7 +93,8 @@ class Loading:
         decoders: dict[Decoder, str] = {"full": self._key("vae")}
         if (self._directory / TINY_DECODER).is_dir():
             decoders["tiny"] = self._key(TINY_DECODER)
-        return Shares(self.holding, self._key("unet"), decoders)
+        is_adapted = self._lora is not None and "unet" in self._lora
+        return Shares(self.holding, self._lora_key("unet") if is_adapted else self._key("unet"), decoders)
 
     def memory(self) -> MemoryModel:
         return read_memory_model(self._directory, self._placement.dtype.itemsize)
@@ -97,43 +102,22 @@ class Loading:
     def scheduler(self) -> dict[str, Any]:
         return read_json(self._directory / "scheduler" / "scheduler_config.json")
 
-    def _read_lora(self) -> Lora | None:
-        if self._rom.base is None:
-            return None
-        from app.backends.lora import Lora
-
-        rom = self._rom
-        path = rom.directory / rom.components[-1].files[0]
-        lora = Lora(path, rom.manifest.lora_scale, read_json(self._folder("unet") / "config.json"))
-        if missing := sorted(name for name in lora.models if not (self._directory / name).is_dir()):
-            raise ManifestError(f"its LoRA is for a {missing[0]}, which its base has not")
-        return lora
-
-    def _has_lora(self, name: str) -> bool:
-        return self._lora is not None and name in self._lora.models
-
-    def _over(self, name: str, base: Any) -> Any:
-        assert self._lora is not None
-        return self._lora.over(name, base)
-
     def _key(self, name: str) -> str:
-        """By which other ROMs find what this one computes with."""
-        base = self._base_key(name)
-        return f"{base} under {self._component(LORA)}" if self._has_lora(name) else base
-
-    def _base_key(self, name: str) -> str:
+        """By which other ROMs find a component."""
         self._folder(name)
-        return self._component(name)
-
-    def _component(self, name: str) -> str:
         component = next((component for component in self._rom.components if component.name == name), None)
         if component is None:
             raise ManifestError(f"component {name!r} is missing in model_index.json: its family needs it")
-        return _key(self._identities, self._rom, component, self._options)
+        return _key(self._identities, self._rom.base or self._rom, component, self._options)
+
+    def _lora_key(self, name: str) -> str:
+        """Of a component with the LoRA over it."""
+        component = next(one for one in self._rom.components if one.name == lora_component(name))
+        return _lora_key(self._identities, self._rom, component, self._options)
 
     def _model(self, cls: Any, name: str, placement: Placement) -> Any:
         folder = self._folder(name)
-        return self.holding.take(self._base_key(name), lambda: ModelPart(load_model(cls, folder, placement))).model
+        return self.holding.take(self._key(name), lambda: ModelPart(load_model(cls, folder, placement))).model
 
     def _load_unet(self, cls: Any) -> TorchDenoiser:
         folder, placement = self._folder("unet"), self._placement
@@ -159,20 +143,17 @@ class Loading:
 
 def foretell(rom: Rom, options: LoadOptions, identities: Identities) -> Mapping[str, int]:
     """Bytes of each component in memory by its key, before anything is loaded."""
-    itemsize = _place(options).dtype.itemsize
-    if not rom.is_single_file:
-        with suppress(OSError, SafetensorError):  # files that are not here yet
-            return {
-                _key(identities, rom, component, options): identities.of(rom, component).num_floats * itemsize
-                for component in rom.components
-            }
-    return {component.outline: component.num_parameters * itemsize for component in rom.components}
-
-
-def _without_fusing(options: LoadOptions) -> LoadOptions:
-    """A LoRA is laid over the projections one by one."""
-    chosen = options.optimizations
-    return options if chosen is None else replace(options, optimizations=tuple(set(chosen) - {"fused_qkv"}))
+    itemsize, base = _place(options).dtype.itemsize, rom.base or rom
+    options = without_fusing(options) if rom.base else options
+    try:
+        parts = {
+            _key(identities, base, component, options): _count(identities, base, component) * itemsize
+            for component in base.components
+        }
+        differences = rom.components[len(base.components) :]
+        return parts | {_lora_key(identities, rom, one, options): one.num_parameters * itemsize for one in differences}
+    except (OSError, SafetensorError):  # files that are not here yet
+        return {component.outline: component.num_parameters * itemsize for component in rom.components}
 
 
 def _place(options: LoadOptions) -> Placement:
@@ -186,3 +167,15 @@ def _key(identities: Identities, rom: Rom, component: Component, options: LoadOp
     made_fast = "auto" if options.optimizations is None else "+".join(options.optimizations)
     terms = (component.class_name, identities.of(rom, component).name, placement.dtype, placement.device)
     return " ".join(str(term) for term in (*terms, options.runtime, made_fast))
+
+
+def _lora_key(identities: Identities, rom: Rom, component: Component, options: LoadOptions) -> str:
+    """Of a component with its part of a LoRA: what it is laid over, too."""
+    assert rom.base is not None
+    below = next(one for one in rom.base.components if lora_component(one.name) == component.name)
+    return f"{_key(identities, rom.base, below, options)} + {_key(identities, rom, component, options)}"
+
+
+def _count(identities: Identities, rom: Rom, component: Component) -> int:
+    """Weights in memory. A single file has those of other components too."""
+    return component.num_parameters if rom.checkpoint else identities.of(rom, component).num_floats

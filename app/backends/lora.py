@@ -16,14 +16,27 @@ from safetensors.torch import load_file
 
 from app.backends.sharing import share_weights
 from app.errors import ManifestError
+from app.roms.catalog import Rom
+from app.roms.manifest import read_json
 from app.roms.weights import read_metadata
 
 _NAME = "lora"
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 _MODELS = ("unet", "text_encoder", "text_encoder_2")
 _PEFT_CONFIG = "lora_adapter_metadata"  # where diffusers keeps it in a file's header
+_BASE_IS_KEPT = (True, False, None, "gaussian")  # ways to begin a training
 
 Matrices = dict[str, torch.Tensor]
+
+
+def read_lora(rom: Rom) -> Lora:
+    """The one that a ROM lays over its base. Raises ManifestError where the base has no such models."""
+    path = rom.directory / rom.components[-1].files[0]
+    lora = Lora(path, rom.manifest.lora_scale, read_json(rom.model_directory / "unet" / "config.json"))
+    for name in _MODELS:
+        if name in lora and not (rom.model_directory / name).is_dir():
+            raise ManifestError(f"{path.name} is for a {name}, which its base has not")
+    return lora
 
 
 class Lora:
@@ -44,9 +57,8 @@ class Lora:
                 raise ManifestError(f"{path.name}: {name} is of no model of its base")
             self._matrices.setdefault(model, {})[rest] = tensor
 
-    @property
-    def models(self) -> frozenset[str]:
-        return frozenset(self._matrices)
+    def __contains__(self, model: str) -> bool:
+        return model in self._matrices
 
     def over(self, name: str, base: Any) -> Any:
         """`base` with the difference, in a module that shares its weights; `base` itself where there is none to it.
@@ -59,7 +71,7 @@ class Lora:
         self._check(name, base, matrices)
         model = share_weights(base)
         inject_adapter_in_model(self._config(name, matrices), model, _NAME, low_cpu_mem_usage=True, state_dict=matrices)
-        scaled = {key: tensor * self._scale if key.endswith(_UP) else tensor for key, tensor in matrices.items()}
+        scaled = {key: tensor.float() * (self._scale if key.endswith(_UP) else 1) for key, tensor in matrices.items()}
         cast = {key: tensor.to(base.device, base.dtype) for key, tensor in scaled.items()}
         set_peft_model_state_dict(model, cast, _NAME, low_cpu_mem_usage=True)
         return model.eval().requires_grad_(False)
@@ -68,13 +80,16 @@ class Lora:
         """As the file's header tells; otherwise each module's rank is its alpha too, and nothing is scaled any more."""
         prefix = f"{name}."
         told = {key.removeprefix(prefix): value for key, value in self._peft_config.items() if key.startswith(prefix)}
+        if told.get("init_lora_weights", True) not in _BASE_IS_KEPT:
+            raise ManifestError(f"{self._path.name} was begun by {told['init_lora_weights']}, which changes its base")
         if told:
             return LoraConfig(**told)
         ranks = {key.removesuffix(_UP): tensor.shape[1] for key, tensor in matrices.items() if key.endswith(_UP)}
         common = Counter(ranks.values()).most_common(1)[0][0]
         others = {f"^{module}": rank for module, rank in ranks.items() if rank != common}
-        patterns = {"rank_pattern": others, "alpha_pattern": others}
-        return LoraConfig(r=common, lora_alpha=common, target_modules=list(ranks), **patterns)
+        return LoraConfig(
+            r=common, lora_alpha=common, rank_pattern=others, alpha_pattern=others, target_modules=list(ranks)
+        )
 
     def _check(self, name: str, base: Any, matrices: Matrices) -> None:
         weights = {key.removesuffix(".weight"): tensor.shape for key, tensor in base.state_dict().items()}
@@ -97,7 +112,7 @@ def _fold_alphas(state: Matrices) -> Matrices:
     alphas = {name.removesuffix(".alpha"): state.pop(name).item() for name in list(state) if name.endswith(".alpha")}
     for module, alpha in alphas.items():
         if (up := state.get(f"{module}.lora_up.weight")) is not None:
-            state[f"{module}.lora_up.weight"] = (up.float() * (alpha / up.shape[1])).to(up.dtype)
+            state[f"{module}.lora_up.weight"] = up.float() * (alpha / up.shape[1])
     return state
 
 

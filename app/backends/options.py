@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -40,6 +40,13 @@ def pick_optimizations(options: LoadOptions, device: torch.device, dtype: torch.
     if dtype == torch.bfloat16 and not cpu_multiplies_in_tiles():
         chosen |= {"tiled_attention"}
     return frozenset(chosen)
+
+
+def without_fusing(options: LoadOptions) -> LoadOptions:
+    """For a model that a LoRA is laid over: what is fused has no layers of its own any more, to add to."""
+    if options.optimizations is None:
+        return options  # by itself it is never chosen
+    return replace(options, optimizations=tuple(name for name in options.optimizations if name != "fused_qkv"))
 
 
 def pick_memory_format(optimizations: Collection[str] | None) -> torch.memory_format:

@@ -74,12 +74,20 @@ def foretell_parts(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Mappi
         return {}
     from app.backends.loading import foretell
 
+    if _is_single_file(rom):
+        from app.backends.single_file import find_directories
+
+        rom = find_directories(rom, options.cache_dir)
     return foretell(rom, options, pool.identities)
 
 
 def _load(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
-    if rom.is_single_file:
+    if _is_single_file(rom):
         from app.backends.single_file import as_directories
 
-        rom = as_directories(rom, options.cache_dir and options.cache_dir / "single_files")
+        rom = as_directories(rom, options.cache_dir)
     return FAMILIES[rom.manifest.family](rom, options, pool)
+
+
+def _is_single_file(rom: Rom) -> bool:
+    return (rom.base or rom).checkpoint is not None

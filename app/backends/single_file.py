@@ -37,7 +37,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def as_directories(rom: Rom, cache: Path | None) -> Rom:
-    """The ROM, and its base, with the directories that their single files were converted into, in `cache`.
+    """The ROM, and its base, with the directories that their single files are converted into, beneath `cache`.
 
     Raises ManifestError where a file does not hold what its configs say.
     """
@@ -47,26 +47,33 @@ def as_directories(rom: Rom, cache: Path | None) -> Rom:
         return rom
     if cache is None:
         raise ManifestError(f"{rom.checkpoint.path.name} needs a cache directory, to be converted into")
-    folder = cache / _key(rom)
-    if not folder.is_dir():
-        log_event("checkpoint_converting", rom=rom.id, folder=str(folder))
-        try:
+    try:
+        folder = _folder_of(rom.checkpoint, cache)
+        if not folder.is_dir():
+            log_event("checkpoint_converting", rom=rom.id, folder=str(folder))
             _convert_into(folder, rom.checkpoint)
-        except OSError as error:
-            raise ManifestError(f"{rom.checkpoint.path.name} cannot be converted: {error}") from error
+    except OSError as error:
+        raise ManifestError(f"{rom.checkpoint.path.name} cannot be converted: {error}") from error
+    return find_directories(rom, cache)
+
+
+def find_directories(rom: Rom, cache: Path | None) -> Rom:
+    """The same, of those that were converted before; the others are as they were."""
+    if rom.base is not None:
+        return replace(rom, base=find_directories(rom.base, cache))
+    if rom.checkpoint is None or cache is None or not (folder := _folder_of(rom.checkpoint, cache)).is_dir():
+        return rom
     return replace(rom, directory=folder, components=read_components(folder, rom.manifest), checkpoint=None)
 
 
-def _key(rom: Rom) -> str:
-    """Of all that the directory depends on: the file, by what it says of itself and its date, and what lies beside."""
-    checkpoint = rom.checkpoint
-    assert checkpoint is not None
+def _folder_of(checkpoint: Checkpoint, cache: Path) -> Path:
+    """Named after all that it depends on: the file, by what it says of itself and its date, and what lies beside."""
     about = checkpoint.path.stat()
     parts: list[Any] = [_FORMAT, version("diffusers"), checkpoint.architecture.name, str(checkpoint.path)]
     parts += [about.st_size, about.st_mtime_ns, read_header(checkpoint.path).outline]
     beside = sorted(checkpoint.own.glob("*/*")) if checkpoint.own else []
     parts += [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in beside]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return cache / "single_files" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _convert_into(folder: Path, checkpoint: Checkpoint) -> None:

@@ -8,17 +8,17 @@ import torch
 
 
 class Weights:
-    """Of one model. They never change: the host's copy is made once, and parking drops the device's.
+    """Of one model, without those of the `base` that it shares them with.
 
-    `besides`: of a model whose weights this one has too; those are not counted, and not moved.
+    They never change: the host's copy is made once, and parking drops the device's.
     """
 
-    def __init__(self, model: Any, besides: Any = None) -> None:
-        others = () if besides is None else (*besides.parameters(), *besides.buffers())
-        known = {id(tensor) for tensor in others}
-        self._tensors = [tensor for tensor in (*model.parameters(), *model.buffers()) if id(tensor) not in known]
+    def __init__(self, model: Any, base: Any = None) -> None:
+        shared = set() if base is None else {id(tensor) for tensor in (*base.parameters(), *base.buffers())}
+        weights = [tensor for tensor in model.parameters() if id(tensor) not in shared]
+        self._tensors: list[torch.Tensor] = [*weights, *(one for one in model.buffers() if id(one) not in shared)]
         self._on_host: list[torch.Tensor] = []
-        self.nbytes = sum(tensor.nbytes for tensor in model.parameters() if id(tensor) not in known)
+        self.nbytes = sum(tensor.nbytes for tensor in weights)
 
     def park(self) -> None:
         if not self._on_host:
@@ -33,11 +33,11 @@ class Weights:
 
 
 class ModelPart:
-    """A model that ROMs share."""
+    """A model that ROMs share; one with a LoRA is no more than that beside its `base`."""
 
-    def __init__(self, model: Any, besides: Any = None) -> None:
+    def __init__(self, model: Any, base: Any = None) -> None:
         self.model = model
-        self._weights = Weights(model, besides)
+        self._weights = Weights(model, base)
         self.nbytes = self._weights.nbytes
 
     def park(self) -> None:

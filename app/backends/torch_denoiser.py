@@ -21,27 +21,31 @@ _ADDED = ("text_embeds", "time_ids")  # that Stable Diffusion XL is told: the pr
 
 
 class TorchDenoiser:
-    """`optimizations` are names of app.core.OPTIMIZATIONS."""
+    """`optimizations` are names of app.core.OPTIMIZATIONS; of a U-Net with a LoRA, `base` is the one without."""
 
-    def __init__(self, unet: Any, optimizations: frozenset[str], besides: Any = None) -> None:
-        """`besides` is a U-Net whose weights this one has too."""
+    def __init__(self, unet: Any, optimizations: frozenset[str], base: Any = None) -> None:
         self.traits = UNetTraits.of(unet)
         self.device: torch.device = unet.device
         self.dtype: torch.dtype = unet.dtype
         self._memory_format = pick_memory_format(optimizations)
-        unet.to(memory_format=self._memory_format)
-        self._plain = None if "fused_qkv" in optimizations else share_weights(unet)
+        self.unet = unet.to(memory_format=self._memory_format)  # as it was made, to lay LoRAs over
         self._optimizations = optimizations
+        if "fused_qkv" not in optimizations:  # which makes other weights of them
+            unet = share_weights(unet)
         of_prompt = install(unet, is_tiled="tiled_attention" in optimizations)
         self._of_prompt = of_prompt if "prompt_keys_values" in optimizations else []
         if "split_geglu" in optimizations:
             split_gates(unet)
         if of_prompt and "fused_qkv" in optimizations:  # diffusers' own attention does not know of it
             _fuse(unet)
-        self._weights = Weights(unet, besides)
+        self._weights = Weights(unet, base)
         self.nbytes = self._weights.nbytes
         self._forward, self._forget = _accelerate(unet, optimizations)
         self._latest: tuple[Sequence[Conditioning], list[torch.Tensor]] = ((), [])
+
+    def adapted(self, unet: Any) -> TorchDenoiser:
+        """One for this U-Net with a LoRA over it, in memory beside this one."""
+        return TorchDenoiser(unet, self._optimizations, self.unet)
 
     def read(self, prompt_embeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Keys and values of a prompt's embeddings [L, D], [2, L, C] of each attention that looks at them."""
@@ -58,11 +62,6 @@ class TorchDenoiser:
         sample = latents.to(self.dtype, memory_format=self._memory_format)
         of_size = [added[name] for name in _ADDED] if added else []
         return self._forward([sample, timestep, *of_size, *self._stack(prompts)]).float()
-
-    def under(self, adapt: Callable[[Any], Any]) -> TorchDenoiser:
-        """Another, of what `adapt` makes of this one's U-Net: a module of its own over the same weights."""
-        assert self._plain is not None, "of fused projections only the fused weights are left"
-        return TorchDenoiser(adapt(self._plain), self._optimizations, besides=self._plain)
 
     def park(self) -> None:
         """What was recorded holds for the weights' addresses, and goes with them."""
@@ -85,7 +84,7 @@ class TorchDenoiser:
 
 
 def _accelerate(unet: Any, optimizations: frozenset[str]) -> tuple[Forward, Callable[[], None]]:
-    """The U-Net's forward, where asked compiled in the background, and replayed on a GPU; and what forgets that."""
+    """The U-Net's forward, where asked compiled in the background, replayed on a GPU; and what forgets recordings."""
     forward, later, forget = _flat(unet), None, _nothing
     if "compile" in optimizations:
         forward = later = CompiledLater(forward, lambda: _flat(compiled_twin(unet)))
@@ -117,12 +116,8 @@ def _flat(unet: Any) -> Forward:
 
 
 def _fuse(unet: Any) -> None:
-    """Query, key and value of the self attentions in one projection, but where a LoRA adds to one of the three."""
+    """Query, key and value of the self attentions in one projection."""
     for name, module in unet.named_modules():
-        if name.endswith("attn1") and all(isinstance(one, torch.nn.Linear) for one in _projections(module)):
+        if name.endswith("attn1"):
             module.fuse_projections()
             del module.to_q, module.to_k, module.to_v
-
-
-def _projections(attn: Any) -> tuple[Any, Any, Any]:
-    return attn.to_q, attn.to_k, attn.to_v

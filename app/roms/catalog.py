@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
-from app.roms.lora import LORA, inherit, read_lora
+from app.roms.lora import inherit, read_lora
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, TINY_DECODER, RomManifest, of_family, read_manifest, slug
 from app.roms.single_file import Checkpoint, find_checkpoint, open_checkpoint, read_checkpoint_components
 
@@ -52,7 +52,7 @@ class Rom:
 
     def files_of(self, component: Component) -> tuple[Path, ...]:
         """Those of its weights."""
-        owner = self if self.base is None or component.name == LORA else self.base
+        owner = self.base if self.base is not None and component in self.base.components else self
         return tuple(owner.directory / name for name in component.files)
 
     @property
@@ -135,7 +135,7 @@ def read_rom(path: Path) -> Rom:
     manifest = read_manifest(path)
     _check_files(path, manifest)
     if manifest.base is not None:
-        return Rom(manifest, path, (read_lora(path, manifest),))
+        return Rom(manifest, path, read_lora(path, manifest))
     if not (path / INDEX_NAME).exists() and (found := find_checkpoint(path)):
         manifest = of_family(manifest, found.architecture.family, found.path.name)
         return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)

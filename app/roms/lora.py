@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 from app.errors import ManifestError
@@ -9,10 +11,14 @@ from app.roms.components import Component, describe
 from app.roms.manifest import RomManifest, of_family
 from app.roms.weights import find_only_file, read_header, read_tensors
 
-LORA = "lora"  # the component's name
 FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
 _INHERITED = ("presets", "limits", "prompt_template", "negative_prompt")  # where the LoRA says nothing
 _PAIRS = ("lora_down.weight", "lora_A.weight", "lora.down.weight", "_lora.down.weight", "lora_linear_layer.down.weight")
+_PREFIXES: dict[str, tuple[str, ...]] = {  # of the tensors' names
+    "unet": ("lora_unet_", "unet."),
+    "text_encoder": ("lora_te_", "lora_te1_", "text_encoder."),
+    "text_encoder_2": ("lora_te2_", "text_encoder_2."),
+}
 _OTHER_KINDS = {
     "hada_": "a LoHa",
     "lokr_": "a LoKr",
@@ -23,8 +29,11 @@ _OTHER_KINDS = {
 }
 
 
-def read_lora(directory: Path, manifest: RomManifest) -> Component:
-    """The one file of a LoRA ROM, by its header. Raises ManifestError where it is no LoRA that can be laid over."""
+def read_lora(directory: Path, manifest: RomManifest) -> tuple[Component, ...]:
+    """What the one file of a LoRA ROM adds to each model, by its header.
+
+    Raises ManifestError where it is no LoRA that can be laid over.
+    """
     path = find_only_file(directory)
     if path is None:
         raise ManifestError("has a base and no LoRA beside its manifest (a .safetensors file)")
@@ -35,8 +44,28 @@ def read_lora(directory: Path, manifest: RomManifest) -> Component:
     if not any(name.endswith(_PAIRS) for name in names):
         first = next(iter(names), "none")
         raise ManifestError(f"{path.name} is no LoRA as kohya, diffusers or peft name its tensors; its first: {first}")
-    digests = {file.path: file.sha256 for file in manifest.files}
-    return describe(LORA, "LoRA", {"lora_scale": manifest.lora_scale}, {path.name: header}, digests)
+    shapes = read_tensors(path)
+    counts = {model: sum(math.prod(shapes[name]) for name in shapes if _is_of(name, model)) for model in _PREFIXES}
+    return tuple(
+        describe(
+            lora_component(model),
+            "LoRA",
+            {"model": model, "lora_scale": manifest.lora_scale},
+            {path.name: replace(header, num_parameters=count)},
+            {file.path: file.sha256 for file in manifest.files},
+        )
+        for model, count in counts.items()
+        if count
+    )
+
+
+def lora_component(model: str) -> str:
+    """The name of what a LoRA adds to a model."""
+    return f"{model} lora"
+
+
+def _is_of(name: str, model: str) -> bool:
+    return name.startswith(_PREFIXES[model]) and not name.endswith(".alpha")  # alphas are no weights in memory
 
 
 def inherit(manifest: RomManifest, base: RomManifest) -> RomManifest:

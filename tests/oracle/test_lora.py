@@ -18,9 +18,11 @@ from tests.support.pairs import Pair, assert_near
 from tests.support.tiny_rom import TinyRom, build_tiny_rom
 
 XL = ("unet", "text_encoder", "text_encoder_2")
+PEFT_CONFIG = {"r": 4, "lora_alpha": 6, "target_modules": ["to_q", "to_k", "to_v", "to_out.0"]}
 LORAS: dict[str, tuple[str, TinyLora]] = {
     "kohya": ("sd", TinyLora("kohya", modules=EVERYTHING)),
     "peft": ("sd", TinyLora("peft", modules=EVERYTHING, ranks=(4, 2))),
+    "peft, with its config": ("sd", TinyLora(models=("unet",), modules=ATTENTION, peft_config=PEFT_CONFIG)),
     "diffusers of old": ("sd", TinyLora("diffusers of old", modules=ATTENTION)),
     "U-Net alone": ("sd", TinyLora("kohya", models=("unet",), modules=ATTENTION)),
     "text encoder alone": ("sd", TinyLora("kohya", models=("text_encoder",), strength=1.0)),

@@ -72,9 +72,7 @@ def test_lora_lies_over_a_single_file_as_over_a_directory(tmp_path: Path) -> Non
     for base in ("source", "single"):
         write_lora_rom(tmp_path / f"{base}-ink", source, TinyLora("kohya"))
         (tmp_path / f"{base}-ink" / "rom.yaml").write_text(f"{{id: {base}-ink, base: {base}}}", encoding="utf-8")
-    catalog, options = (
-        RomLibrary([open_store(f"file://{tmp_path}")]).catalog,
-        LoadOptions("cpu", "float32", None, "torch", tmp_path / "cache"),
-    )
+    options = LoadOptions("cpu", "float32", cache_dir=tmp_path / "cache")
+    catalog = RomLibrary([open_store(f"file://{tmp_path}")]).catalog
     pictures = {rom.id: image_of(alone(load_backend(rom, options))) for rom in catalog}
     assert pictures["single-ink"] == pictures["source-ink"] != pictures["source"] == pictures["single"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class TinyLora:
     modules: str = LINEAR  # a pattern of their names
     ranks: tuple[int, ...] = (4,)  # of the modules in turn
     alphas: tuple[float, ...] = (2.0,)  # of kohya's, in turn
+    peft_config: dict[str, Any] | None = None  # of the U-Net, as diffusers writes it into the file's header
     strength: float = 0.4  # of the random matrices
     seed: int = 0
 
@@ -42,7 +44,10 @@ def write_lora_rom(directory: Path, base: Path, lora: TinyLora | None = None, **
     directory.mkdir(parents=True)
     content = {"id": directory.name, "base": base.name} | fields
     (directory / "rom.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    save_file(make_lora(base, lora or TinyLora()), directory / "lora.safetensors", {"format": "pt"})
+    lora = lora or TinyLora()
+    told = {f"unet.{name}": value for name, value in (lora.peft_config or {}).items()}
+    metadata = {"format": "pt"} | ({"lora_adapter_metadata": json.dumps(told)} if told else {})
+    save_file(make_lora(base, lora), directory / "lora.safetensors", metadata)
     return directory
 
 

@@ -16,18 +16,21 @@ from transformers import CLIPTextModel
 from app.backends.base import Backend
 from app.backends.lora import Lora
 from app.backends.options import LoadOptions
-from app.backends.registry import load_backend
+from app.backends.pool import ComponentPool
+from app.backends.registry import foretell_parts, load_backend
 from app.core import Budget
 from app.errors import ManifestError
 from app.roms.catalog import Catalog
 from app.roms.library import RomLibrary
 from app.roms.manifest import read_json
 from app.roms.store import open_store
-from tests.support.bench import Bench, alone, image_of
+from tests.support.bench import Bench, alone, image_of, latents_of
 from tests.support.loras import EVERYTHING, TinyLora, write_lora_rom
+from tests.support.pairs import assert_near
 from tests.support.tiny_rom import TinyRom, build_tiny_rom
 
 ROMS = ("base", "ink", "oil")
+OPTIONS = LoadOptions("cpu", "float32")
 ASKED: dict[str, Any] = {"guidance_scale": 3.0, "negative_prompt": "a dog"}
 
 
@@ -47,8 +50,13 @@ def catalog(root: Path) -> Catalog:
 
 
 @pytest.fixture(scope="module")
-def backends(catalog: Catalog) -> dict[str, Backend]:
-    return {name: load_backend(catalog.get(name), LoadOptions("cpu", "float32")) for name in ROMS}
+def pool() -> ComponentPool:
+    return ComponentPool()
+
+
+@pytest.fixture(scope="module")
+def backends(catalog: Catalog, pool: ComponentPool) -> dict[str, Backend]:
+    return {name: load_backend(catalog.get(name), OPTIONS, pool) for name in ROMS}
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +115,9 @@ def test_weights_of_the_base_are_in_memory_once(root: Path, catalog: Catalog) ->
 
 def test_text_encoder_without_a_difference_is_the_bases_own(root: Path) -> None:
     text_encoder = CLIPTextModel.from_pretrained(root / "base" / "text_encoder", local_files_only=True)
-    assert (
-        read_lora(root / "oil" / "lora.safetensors", root / "base").over("text_encoder", text_encoder) is text_encoder
-    )
-    assert (
-        read_lora(root / "ink" / "lora.safetensors", root / "base").over("text_encoder", text_encoder)
-        is not text_encoder
-    )
+    oil, ink = (read_lora(root / name / "lora.safetensors", root / "base") for name in ("oil", "ink"))
+    assert oil.over("text_encoder", text_encoder) is text_encoder
+    assert ink.over("text_encoder", text_encoder) is not text_encoder
 
 
 def test_half_precision_is_that_of_the_base(root: Path) -> None:
@@ -122,17 +126,44 @@ def test_half_precision_is_that_of_the_base(root: Path) -> None:
     assert {tensor.dtype for tensor in adapted.parameters()} == {torch.bfloat16}
 
 
-def test_parameters_are_those_of_the_base_and_the_difference(catalog: Catalog, backends: dict[str, Backend]) -> None:
-    ink, base = catalog.get("ink"), catalog.get("base")
-    alphas = sum(name.endswith("alpha") for name in load_file(ink.directory / "lora.safetensors"))
-    assert ink.num_parameters > base.num_parameters
-    assert backends["ink"].info.nbytes == 4 * (ink.num_parameters - alphas)
+def test_roms_of_one_pool_hold_the_base_once(catalog: Catalog, backends: dict[str, Backend]) -> None:
+    base, ink, oil = (catalog.get(name).num_parameters for name in ROMS)
+    parts = {key: size for backend in backends.values() for key, size in backend.info.parts.items()}
+    assert sum(parts.values()) == 4 * (base + (ink - base) + (oil - base))
+    assert [backends[name].info.nbytes for name in ROMS] == [4 * base, 4 * ink, 4 * oil]
+
+
+def test_parts_are_foretold(catalog: Catalog, backends: dict[str, Backend], pool: ComponentPool) -> None:
+    for name in ROMS:
+        assert foretell_parts(catalog.get(name), OPTIONS, pool) == backends[name].info.parts
+
+
+def test_rom_that_leaves_the_device_leaves_its_base_to_others(
+    backends: dict[str, Backend], pictures: dict[str, bytes]
+) -> None:
+    backends["ink"].park()
+    assert image_of(alone(backends["base"], **ASKED)) == pictures["base"]
+    backends["base"].park()
+    assert image_of(alone(backends["oil"], **ASKED)) == pictures["oil"]
+    backends["oil"].park()
+    for name in ("ink", "base", "oil"):
+        backends[name].resume()
+        assert image_of(alone(backends[name], **ASKED)) == pictures[name]
+
+
+@pytest.mark.parametrize("optimization", ["split_geglu", "fused_qkv", "channels_last", "tiled_attention"])
+def test_optimized_base_takes_a_lora(catalog: Catalog, backends: dict[str, Backend], optimization: str) -> None:
+    options, pool = LoadOptions("cpu", "float32", (optimization,)), ComponentPool()
+    base, ink = (load_backend(catalog.get(name), options, pool) for name in ("base", "ink"))
+    for name, backend in (("ink", ink), ("base", base)):
+        mine, expected = alone(backend, **ASKED), alone(backends[name], **ASKED)
+        assert_near(latents_of(mine), latents_of(expected))
 
 
 @pytest.mark.parametrize(
     ("architecture", "reason"),
     [
-        ("sdxl", "does not fit its base"),
+        ("sdxl", "does not fit its base: unet.*has the shape .* and the base's weight"),
         ("bk-sdm", "does not fit its base, whose unet has no down_blocks.1.attentions.0.proj_in"),
     ],
 )
@@ -146,14 +177,22 @@ def test_lora_of_another_base_is_refused(tmp_path: Path, root: Path, architectur
         load_backend(rom, LoadOptions("cpu", "float32"))
 
 
+def test_lora_whose_training_changed_the_base_is_refused(tmp_path: Path) -> None:
+    base = build_tiny_rom(tmp_path / "base")
+    lora = TinyLora(peft_config={"r": 4, "lora_alpha": 4, "init_lora_weights": "pissa"})
+    rom_directory = write_lora_rom(tmp_path / "ink", base, lora)
+    unet = UNet2DConditionModel.from_pretrained(base / "unet", local_files_only=True)
+    with pytest.raises(ManifestError, match="was begun by pissa, which changes its base"):
+        read_lora(rom_directory / "lora.safetensors", base).over("unet", unet)
+
+
 def test_lora_for_a_model_that_the_base_has_not_is_refused(tmp_path: Path) -> None:
     base = build_tiny_rom(tmp_path / "base")
     directory = write_lora_rom(tmp_path / "ink", base)
     tensors = load_file(directory / "lora.safetensors")
-    second = {
-        f"text_encoder_2.{name.partition('.')[2]}": value.clone() for name, value in tensors.items() if "text_" in name
-    }
+    of_text = {name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.startswith("text_encoder.")}
+    second = {f"text_encoder_2.{name}": tensor.clone() for name, tensor in of_text.items()}
     save_file(tensors | second, directory / "lora.safetensors")
     rom = RomLibrary([open_store(f"file://{tmp_path}")]).catalog.get("ink")
-    with pytest.raises(ManifestError, match="for a text_encoder_2, which its base has not"):
+    with pytest.raises(ManifestError, match="is for a text_encoder_2, which its base has not"):
         load_backend(rom, LoadOptions("cpu", "float32"))

@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import ManifestError
 from app.roms.archives import Bounds, unpack
-from app.roms.catalog import read_catalog
+from app.roms.library import RomLibrary
 from app.roms.store import FileStore
 from tests.support.roms import write_diffusers_directory, write_manifest
 
@@ -57,7 +57,7 @@ def test_archive_of_a_rom_is_a_rom(tmp_path: Path, suffix: str) -> None:
     models = tmp_path / "models"
     models.mkdir()
     pack(models / f"painter{suffix}", write_diffusers_directory(tmp_path / "painter"))
-    (rom,) = read_catalog([FileStore(models, tmp_path / "unpacked")])
+    (rom,) = RomLibrary([FileStore(models, tmp_path / "unpacked")]).catalog
     assert rom.id == "painter"
     assert rom.num_parameters == 30
 
@@ -67,7 +67,7 @@ def test_archive_of_several_roms_gives_each(tmp_path: Path) -> None:
         write_manifest(tmp_path / "all" / name)
     (tmp_path / "models").mkdir()
     pack(tmp_path / "models" / "model.tar.gz", tmp_path / "all")
-    assert [rom.id for rom in read_catalog([FileStore(tmp_path / "models", tmp_path / "unpacked")])] == ["a", "b"]
+    assert [rom.id for rom in RomLibrary([FileStore(tmp_path / "models", tmp_path / "unpacked")]).catalog] == ["a", "b"]
 
 
 def test_archive_is_unpacked_once_and_again_when_it_changes(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_entry_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_archive_breaks_itself_alone(tmp_path: Path, damage: bytes) -> None:
     models = write_manifest(tmp_path / "models" / "fine").parent
     (models / "odd.tar.gz").write_bytes(damage)
-    catalog = read_catalog([FileStore(models, tmp_path / "unpacked")])
+    catalog = RomLibrary([FileStore(models, tmp_path / "unpacked")]).catalog
     assert [rom.id for rom in catalog] == ["fine"]
     assert "odd.tar.gz" in catalog.quarantined["odd"]
 
