@@ -1,11 +1,11 @@
 """`make bench-load`: how long it takes to have a model's weights in memory, and how much memory.
 
-Files of full size with random weights are written to a temporary folder, and lie in the page cache when they are read.
-Beside our loading stand `from_pretrained` of diffusers and transformers, and reading the bytes once: into one small buffer
-(scan), and into memory of their size (read). A file that is mapped is not in memory before it is touched: every page of all
-weights is touched within the time. Each measurement is a process of its own, which has imported everything before, and
-loaded a text encoder, for what libraries make once; tokenizers and warm-up are not in it. Memory is the growth of the
-resident set at its peak, over what the weights take in the end.
+Files of full size with random weights are written to a temporary folder, and lie in the page cache when they are
+read. Beside our loading stand `from_pretrained` of diffusers and transformers, and reading the bytes once: into one
+small buffer (scan), and into memory of their size (read). A file that is mapped is not in memory before it is
+touched: every page of all weights is touched within the time. Each measurement is a process of its own, which has
+imported everything before, and loaded a text encoder, for what libraries make once; tokenizers and warm-up are not in
+it. Memory is the growth of the resident set at its peak, over what the weights take in the end.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`make bench-switch`: how long until another ROM is ready: on disk, equal to one in memory, resident, or parked.
 
-The ROM is of the size of SD 1.5 with random weights, in float16 as such models are published. It is loaded in processes
-of their own: with its files in the page cache, and after their pages were dropped from it. Ready means with its tokenizer
-and warmed up; `make bench-load` measures the weights alone.
+The ROM is of the size of SD 1.5 with random weights, in float16 as such models are published. It is loaded in
+processes of their own: with its files in the page cache, and after their pages were dropped from it. Ready means with
+its tokenizer and warmed up; `make bench-load` measures the weights alone.
 """
 
 from __future__ import annotations
