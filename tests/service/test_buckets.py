@@ -26,11 +26,12 @@ ASKED: dict[str, Any] = {"prompt": "a red star", "num_inference_steps": 2, "seed
 
 @pytest.fixture
 def gate(proxy: FaultProxy) -> Iterator[threading.Event]:
-    """While it is not set, no U-Net leaves the bucket but for its first bytes."""
+    """While it is not set, no U-Net leaves the bucket."""
     opened = threading.Event()
+    opened.set()
 
     def hold(request: Request) -> None:
-        if "unet/" in request.key and request.start:
+        if "unet/" in request.key:
             assert opened.wait(PATIENCE_S)
 
     proxy.notes.before = hold
@@ -88,6 +89,7 @@ def test_a_rom_that_cannot_come_in_time_is_503_and_comes_for_those_who_ask_later
 ) -> None:
     bucket.sync(tiny_rom)
     service = start_on(start, bucket, tmp_path / "cache", CARTRIDGE_PRELOAD="none").until_ready()
+    gate.clear()
     answer = service.invoke(**ASKED, timeout_s=1.0)
     assert "on its way" in problem(answer, 503, "not_ready")["message"]
     assert int(answer.headers["retry-after"]) >= 0
@@ -102,6 +104,7 @@ def test_a_request_is_cancelled_while_its_rom_is_on_its_way(
 ) -> None:
     bucket.sync(tiny_rom)
     service = start_on(start, bucket, tmp_path / "cache", CARTRIDGE_PRELOAD="none").until_ready()
+    gate.clear()
     waiting = service.begin(**ASKED, request_id="r1")
     assert service.http.delete("/requests/r1").status_code == 200
     problem(waiting.result(PATIENCE_S), 499, "cancelled")
@@ -142,7 +145,7 @@ def test_a_bucket_that_cannot_be_read_is_tried_again_and_what_is_on_disk_serves_
     assert "NoSuchBucket" in ping.json()["reason"]
     missing.client.create_bucket(Bucket=missing.name)
     missing.sync(tiny_rom)
-    service.until_ready()
+    wait_until(lambda: service.http.get("/ping").status_code == 200, PATIENCE_S)
     service.local.process.terminate()
     service.local.process.wait(PATIENCE_S)
     for path in tiny_rom.rglob("*"):
