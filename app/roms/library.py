@@ -23,6 +23,7 @@ from app.roms.store import FileStore
 from app.roms.verification import VerifiedFiles
 
 _BYTE_PULLING_PRIOR_S = 1e-8
+_TELLING_BYTES = 1024 * 1024  # the time of fewer is mostly overhead
 _PULLS = 4  # ROMs at a time; each has many connections
 _SURVEYS = 8
 _LOG_EVERY_S = 5.0
@@ -102,7 +103,7 @@ class RomLibrary:
             if running is not None:
                 return running.future
             pull = Pull(self.missing_bytes(rom))
-            if not pull.total_bytes:
+            if all(self._on_disk.is_whole(one) for one in self._with_base(rom)):
                 pull.future.set_result(rom)
             else:
                 self._pulls[rom.id] = pull
@@ -169,7 +170,8 @@ class RomLibrary:
             pull.future.set_exception(RomUnavailable(f"ROM {rom.id!r} is out of service: {reason}", param="model"))
         else:
             seconds = time.monotonic() - started
-            self._byte_pulling.observe(seconds / pull.total_bytes)
+            if pull.total_bytes >= _TELLING_BYTES:
+                self._byte_pulling.observe(seconds / pull.total_bytes)
             log_event("rom_pulled", rom=rom.id, bytes=pull.total_bytes, seconds=round(seconds, 3))
             self._pulls.pop(rom.id)
             pull.future.set_result(result)
