@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # v2, v1
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of malloc.h
 
 
 def pick_device(name: str) -> torch.device:
@@ -79,11 +79,13 @@ def prepare_cpu(threads: int) -> None:
     """Set the threads of one operation, 0 leaves one a core; and let freed memory stay for the next operation.
 
     Otherwise every large tensor is new memory that the kernel fills with zeros: a tenth of a step of Stable Diffusion.
+    All threads allocate from one arena: of those of other threads, `return_memory` could not give back all.
     """
     if threads:
         torch.set_num_threads(threads)
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
     if set_option is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        set_option(_M_ARENA_MAX, 1)
         set_option(_M_MMAP_MAX, 0)
         set_option(_M_TRIM_THRESHOLD, 2**31 - 1)
 
