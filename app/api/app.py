@@ -24,11 +24,11 @@ def create_app(running: Callable[[], AbstractContextManager[Service]]) -> FastAP
             yield
 
     app = FastAPI(title="Cartridge", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(RequestIds)
     app.include_router(operations.router)
     app.include_router(invocations.router)
     app.include_router(models.router)
     problems.install(app)
+    app.add_middleware(RequestIds)  # the last is the outermost
     return app
 
 

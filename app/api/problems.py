@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import CartridgeError, Overloaded
 from app.logs import log_event
@@ -52,7 +53,33 @@ def install(app: FastAPI) -> None:
     """Make every error of `app`, expected or not, answer in the one shape."""
     app.add_exception_handler(CartridgeError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_error)
+    app.add_middleware(UnforeseenErrors)
+
+
+class UnforeseenErrors:
+    """Answers what no handler took.
+
+    Starlette would answer it too, but raises it again, whereupon uvicorn closes the connection; and the next request
+    that nginx has put on it is lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            if scope["type"] != "http" or has_started:
+                raise
+            await (await _on_error(Request(scope), error))(scope, receive, send)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -61,7 +61,10 @@ def find_directories(rom: Rom, cache: Path | None) -> Rom:
     """The same, of those that were converted before; the others are as they were."""
     if rom.base is not None:
         return replace(rom, base=find_directories(rom.base, cache))
-    if rom.checkpoint is None or cache is None or not (folder := _folder_of(rom.checkpoint, cache)).is_dir():
+    if rom.checkpoint is None or cache is None or not rom.checkpoint.path.exists():  # it may be in its bucket yet
+        return rom
+    folder = _folder_of(rom.checkpoint, cache)
+    if not folder.is_dir():
         return rom
     return replace(rom, directory=folder, components=read_components(folder, rom.manifest), checkpoint=None)
 
