@@ -106,7 +106,8 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     disk = None
     if any(isinstance(store, S3Store) for store in stores):
         whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
-        disk = RomDisk(directory, bytes_of(settings.disk_bytes, whole, whole), hooks=Hooks(metrics.observe_download))
+        hooks = Hooks(metrics.observe_download, lambda reason: log_event("download_retry", reason=reason))
+        disk = RomDisk(directory, bytes_of(settings.disk_bytes, whole, whole), hooks=hooks)
     library = RomLibrary(stores, disk)
     _check_names(settings, library)
     return library

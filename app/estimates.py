@@ -1,6 +1,11 @@
-"""Durations that are learned as they happen."""
+"""Durations and rates that are learned as they happen."""
 
 from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
 
 _GAIN_OF_MEAN, _GAIN_OF_DEVIATION = 1 / 8, 1 / 4
 _DEVIATIONS = 2.0  # that `upper_s` lies above the mean
@@ -40,3 +45,26 @@ class Estimate:
     def upper_s(self) -> float:
         """What the duration seldom exceeds."""
         return self._mean_s + _DEVIATIONS * self._deviation_s
+
+
+class RecentRate:
+    """How much a second, over the latest whole seconds. Many threads may add."""
+
+    def __init__(self, window_s: int = 10, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds: deque[tuple[int, float]] = deque(maxlen=window_s + 1)  # which second, and its sum
+        self._window_s = window_s
+        self._clock = clock
+        self._adding = threading.Lock()
+
+    def add(self, amount: float) -> None:
+        with self._adding:
+            now = int(self._clock())
+            before = self._seconds.pop()[1] if self._seconds and self._seconds[-1][0] == now else 0.0
+            self._seconds.append((now, before + amount))
+
+    def per_second(self) -> float:
+        with self._adding:
+            now = int(self._clock())
+            return (
+                sum(amount for second, amount in self._seconds if 0 < now - second <= self._window_s) / self._window_s
+            )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.estimates import RecentRate
+
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60)
 _STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -39,14 +41,17 @@ class Metrics:
         self._load = Histogram(
             "cartridge_rom_load_seconds", "Loading a ROM's weights", ("rom",), buckets=_SECONDS, registry=registry
         )
-
         self._downloaded = Counter("cartridge_download_bytes", "Brought from buckets", registry=registry)
-        self.download_rate = Gauge(
-            "cartridge_download_bytes_per_second", "Brought from buckets, over the latest seconds", registry=registry
-        )
+        self._download_rate = RecentRate()
+        Gauge(
+            "cartridge_download_bytes_per_second",
+            "Brought from buckets, over the latest ten seconds",
+            registry=registry,
+        ).set_function(self._download_rate.per_second)
 
     def observe_download(self, nbytes: int) -> None:
         self._downloaded.inc(nbytes)
+        self._download_rate.add(nbytes)
 
     def observe_request(self, status: int, rom_id: str, seconds: float) -> None:
         self._requests.labels(str(status), rom_id).inc()

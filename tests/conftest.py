@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from app.backends.base import Backend
     from tests.support.tiny_roms import TinyRoms
 
+pytest_plugins = ["tests.support.s3_server"]
+
 
 @pytest.fixture(scope="session")
 def tiny_roms(tmp_path_factory: pytest.TempPathFactory) -> TinyRoms:

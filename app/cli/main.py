@@ -12,14 +12,12 @@ from typing import Annotated, Any
 import typer
 
 import app as package
-from app.client import Answer, Client, Event, ServiceError
+from app.cli.common import DEFAULT_URL, Url, leave, or_leave
+from app.cli.roms import roms
+from app.client import Answer, Client, Event
 
 app = typer.Typer(help="Many image-generation models behind one endpoint.", no_args_is_help=True, add_completion=False)
-roms = typer.Typer(help="What a service, or a directory, has to offer.", no_args_is_help=True)
 app.add_typer(roms, name="roms")
-
-_DEFAULT_URL = "http://localhost:8080"
-Url = Annotated[str, typer.Option(help="The service.", envvar="CARTRIDGE_URL")]
 
 
 @app.command()
@@ -42,7 +40,7 @@ def invoke(  # noqa: PLR0913 - an argument is an option
     on_deadline: Annotated[
         str | None, typer.Option(help="Where that is too short: partial (what is there), degrade or fail.")
     ] = None,
-    url: Url = _DEFAULT_URL,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Ask a service for images and save them. Ctrl-C cancels the request."""
     asked: dict[str, Any] = {
@@ -61,7 +59,7 @@ def invoke(  # noqa: PLR0913 - an argument is an option
     }
     with Client(url) as client:
         fields = {name: value for name, value in asked.items() if value is not None}
-        answer = Answer.of(_or_exit(lambda: _follow(client.stream(**fields))))
+        answer = Answer.of(or_leave(lambda: _follow(client.stream(**fields))))
     _save(answer, output)
 
 
@@ -81,43 +79,12 @@ def _base64(path: Path | None) -> str | None:
     return None if path is None else base64.b64encode(path.read_bytes()).decode()
 
 
-@roms.command("list")
-def list_roms(
-    directory: Annotated[Path | None, typer.Argument(help="Look here instead of asking a service.")] = None,
-    url: Url = _DEFAULT_URL,
-) -> None:
-    """ROMs with their family, size and state."""
-    rows, broken = _from_directory(directory) if directory else _from_service(url)
-    print(f"{'ID':<24}{'FAMILY':<20}{'PARAMETERS':>12}  STATE")
-    for row in rows:
-        print(f"{row['id']:<24}{row['family']:<20}{row['parameters']:>12,}  {row['state']}")
-    for rom_id, reason in broken.items():
-        print(f"{rom_id:<24}{'-':<20}{'-':>12}  broken: {reason}")
-
-
-@roms.command("convert")
-def convert_rom(
-    file: Annotated[Path, typer.Argument(help="Pickled weights: .ckpt, .pt, .pth or .bin.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to; beside it, unless told.")] = None,
-) -> None:
-    """Make safetensors of pickled weights, without running what is in them."""
-    from app.backends.pickles import convert_pickle
-    from app.errors import CartridgeError
-
-    target = output or file.with_suffix(".safetensors")
-    try:
-        count = convert_pickle(file, target)
-    except CartridgeError as error:
-        _exit(error.message)
-    print(f"{target}  {count} tensors")
-
-
 @app.command()
 def serve() -> None:
     """Run the service: nginx and one gunicorn worker."""
     script = Path(package.__file__).resolve().parent.parent / "serve"
     if not script.exists():
-        _exit(f"{script} is missing: serve runs from a checkout or from the image")
+        leave(f"{script} is missing: serve runs from a checkout or from the image")
     os.execv(sys.executable, [sys.executable, str(script)])
 
 
@@ -130,38 +97,3 @@ def _follow(events: Iterator[Event]) -> dict[str, Any]:
     if watched:
         print(file=sys.stderr)
     return event.content
-
-
-def _from_service(url: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    with Client(url) as client:
-        info = _or_exit(client.info)
-    rows = [{**rom, "state": "resident" if rom["resident"] else "on disk"} for rom in info["roms"]]
-    return rows, info["quarantined"]
-
-
-def _from_directory(directory: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    from app.errors import CartridgeError
-    from app.roms.library import RomLibrary
-    from app.roms.store import open_store
-
-    try:
-        catalog = RomLibrary([open_store(f"file://{directory.resolve()}")]).catalog
-    except CartridgeError as error:
-        _exit(error.message)
-    rows = [
-        {"id": rom.id, "family": rom.manifest.family, "parameters": rom.num_parameters, "state": "on disk"}
-        for rom in catalog
-    ]
-    return rows, catalog.quarantined
-
-
-def _or_exit(call: Any) -> Any:
-    try:
-        return call()
-    except ServiceError as error:
-        _exit(str(error))
-
-
-def _exit(message: str) -> Any:
-    print(message, file=sys.stderr)
-    raise typer.Exit(1)

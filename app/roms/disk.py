@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -33,7 +32,6 @@ class Hooks:
 
     on_received: Callable[[int], None] = lambda nbytes: None
     on_retry: Callable[[str], None] = lambda reason: None
-    on_pulled: Callable[[int, float], None] = lambda nbytes, seconds: None  # a ROM of which bytes had to come
 
 
 @dataclass(frozen=True)
@@ -146,18 +144,14 @@ class RomDisk:
             return read_draft(look.directory, look.selection.small, heads)
 
     def _pull(self, remote: RemoteRom, on_progress: Progress) -> Rom:
-        started = time.monotonic()
         with self._shelf.hold(self._shelf.directory(remote)):
             look = self._look(remote)
             paths = (*look.selection.small, *look.selection.large)
-            missing_bytes = self._missing_bytes(look, paths)
-            if missing_bytes:
+            if missing_bytes := self._missing_bytes(look, paths):
                 self._make_room(look, missing_bytes)
             self._fetcher.fetch(look.remote, look.directory, paths, look.digests, on_progress)
             rom = read_rom(look.directory)
             self._shelf.mark_whole(look.directory, remote)
-        if missing_bytes:
-            self._hooks.on_pulled(missing_bytes, time.monotonic() - started)
         return rom
 
     def _look(self, remote: RemoteRom) -> _Look:

@@ -27,6 +27,7 @@ _SIGNED_FOR_S = 3600
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 15.0
 _ATTEMPTS = 4
+_CONNECTIONS = 32  # listing and asking for checksums; bytes come over others
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ class S3Store:
     def _connect(self) -> Any:
         config = Config(
             signature_version="s3v4",
+            max_pool_connections=_CONNECTIONS,
             connect_timeout=_CONNECT_TIMEOUT_S,
             read_timeout=_READ_TIMEOUT_S,
             retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.conftest import bucket, moto_url, proxy, s3, session_proxy  # noqa: F401
 from tests.support.roms import write_manifest
 from tests.support.serving import FAKE_STORE, Serving, serving
 

@@ -1,10 +1,10 @@
-"""Durations that are learned: the numbers of TCP's round-trip timer."""
+"""Durations that are learned, the numbers of TCP's round-trip timer, and rates."""
 
 from __future__ import annotations
 
 import pytest
 
-from app.estimates import Estimate
+from app.estimates import Estimate, RecentRate
 
 
 def observed(*seconds: float, prior_s: float = 1.0) -> Estimate:
@@ -53,3 +53,15 @@ def test_supposing_changes_a_prior_and_no_measurement() -> None:
     estimate.observe(4.0)
     estimate.suppose(1.0)
     assert estimate.mean_s == 4.0
+
+
+def test_rate_is_of_the_latest_whole_seconds_and_falls_to_nothing() -> None:
+    now = 100.0
+    rate = RecentRate(window_s=4, clock=lambda: now)
+    seen = []
+    for amount in (8, 8, 0, 16, 0, 0, 0, 0, 0):
+        for _ in range(2):
+            rate.add(amount / 2)
+        now += 1.0
+        seen.append(rate.per_second())
+    assert seen == [2, 4, 4, 8, 6, 4, 4, 0, 0]
