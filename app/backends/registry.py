@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -44,9 +45,15 @@ FAMILIES: dict[str, Loader] = {
 
 
 def prepare(families: Collection[str]) -> None:
-    """Import what loading a ROM of these families takes, which is seconds, before anybody waits for it."""
+    """Import what loading a ROM of these families takes, which is seconds, before anybody waits for it.
+
+    What lives then, half a million objects of libraries, is no garbage later on: looking through them takes a third of
+    a second, in which nothing else runs, every time that a ROM is unloaded.
+    """
     for family in FAMILIES.keys() & set(families):
         import_module(f"app.backends.{family}")
+    gc.collect()
+    gc.freeze()
 
 
 def load_backend(rom: Rom, options: LoadOptions, pool: ComponentPool | None = None) -> Backend:

@@ -42,7 +42,7 @@ def as_directories(rom: Rom, cache: Path | None) -> Rom:
     Raises ManifestError where a file does not hold what its configs say.
     """
     if rom.base is not None:
-        return replace(rom, base=as_directories(rom.base, cache))
+        return rom.over(as_directories(rom.base, cache))
     if rom.checkpoint is None:
         return rom
     if cache is None:
@@ -60,7 +60,7 @@ def as_directories(rom: Rom, cache: Path | None) -> Rom:
 def find_directories(rom: Rom, cache: Path | None) -> Rom:
     """The same, of those that were converted before; the others are as they were."""
     if rom.base is not None:
-        return replace(rom, base=find_directories(rom.base, cache))
+        return rom.over(find_directories(rom.base, cache))
     if rom.checkpoint is None or cache is None or not rom.checkpoint.path.exists():  # it may be in its bucket yet
         return rom
     folder = _folder_of(rom.checkpoint, cache)

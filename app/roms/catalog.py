@@ -50,6 +50,12 @@ class Rom:
         single = self.checkpoint and replace(self.checkpoint, path=directory / self.checkpoint.path.name, own=directory)
         return replace(self, directory=directory, checkpoint=single)
 
+    def over(self, base: Rom) -> Rom:
+        """A LoRA over this base, in the place of the one that it may have had."""
+        before = self.base.components if self.base is not None else ()
+        own = tuple(component for component in self.components if component not in before)
+        return replace(self, components=(*base.components, *own), base=base)
+
     def files_of(self, component: Component) -> tuple[Path, ...]:
         """Those of its weights."""
         owner = self.base if self.base is not None and component in self.base.components else self
@@ -120,7 +126,7 @@ def lay_over_base(rom: Rom, catalog: Catalog) -> Rom:
     except (UnknownRom, RomUnavailable) as error:
         raise ManifestError(f"its base: {error.message}") from error
     manifest = inherit(rom.manifest, base.manifest)
-    return replace(rom, manifest=manifest, components=(*base.components, *rom.components), base=base)
+    return replace(rom, manifest=manifest).over(base)
 
 
 def read_rom(path: Path) -> Rom:

@@ -40,12 +40,15 @@ def test_anything_can_drain(before: Health) -> None:
         (Health.DRAINING, Health.SETUP_FAILED),
         (Health.READY, Health.STARTING),
         (Health.READY, Health.SETUP_FAILED),
-        (Health.SETUP_FAILED, Health.READY),
         (Health.DEVICE_FAILED, Health.READY),
     ],
 )
 def test_nothing_moves_back(settled: Health, attempt: Health) -> None:
     assert reached(settled, attempt).read()[0] is settled
+
+
+def test_what_was_mended_after_all_is_ready() -> None:
+    assert reached(Health.SETUP_FAILED, Health.READY).read()[0] is Health.READY
 
 
 def test_progress_is_what_starting_waits_for() -> None:
