@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test check format train eval bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test soak check format train eval bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,14 @@ demo: install nginx  ## start the service, ask it for eight images through boto3
 	@$(BIN)/python -m deploy.demo
 
 # Threads of torch that wait for each other sleep soon: spinning ones stall when something else wants their core.
-test eval bench-step: export GOMP_SPINCOUNT ?= 10000
+test soak eval bench-step: export GOMP_SPINCOUNT ?= 10000
 
-test: install nginx  ## run the tests
-	@$(BIN)/python -m pytest
+test: install nginx  ## run the tests: the rooms' on all cores, then those of the whole service
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/service
+	@$(BIN)/python -m pytest tests/service
+
+soak: install nginx  ## run the tests that take minutes: hundreds of switches between ROMs
+	@$(BIN)/python -m pytest -m soak
 
 check: install  ## lint, format, types, import rules, documents
 	@$(BIN)/ruff check .

@@ -112,12 +112,9 @@ def test_a_request_is_cancelled_while_its_rom_is_on_its_way(
     wait_until(lambda: states(service) == {"tiny": "on_disk"}, PATIENCE_S)
 
 
-def test_a_broken_rom_stops_no_other_and_serves_once_it_is_mended(
-    start: Start, bucket: Bucket, tiny_rom: Path, tmp_path: Path
-) -> None:
-    sound, broken = tmp_path / "sound", tmp_path / "broken"
+def test_a_broken_rom_stops_no_other_and_serves_once_it_is_mended(start: Start, bucket: Bucket, tmp_path: Path) -> None:
+    sound, broken = (build_tiny_rom(tmp_path / name, TinyRom(seed=len(name))) for name in ("sound", "broken"))
     for directory in (sound, broken):
-        shutil.copytree(tiny_rom, directory)
         write_manifest(directory, family="stable_diffusion", files=[describe_file(directory, WEIGHTS)])
         bucket.sync(directory)
     whole = (broken / WEIGHTS).read_bytes()

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.support.serving import Serving, children_of
@@ -24,6 +25,7 @@ def resident_bytes(service: Serving) -> int:
     return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.soak
 def test_memory_after_hundreds_of_switches_is_what_it_was_after_ten(
     start: Callable[..., Serving], tmp_path: Path
 ) -> None:
