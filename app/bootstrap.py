@@ -28,7 +28,7 @@ from app.roms.library import RomLibrary
 from app.roms.memory import MemoryNeed
 from app.roms.s3 import S3Store
 from app.roms.store import open_store
-from app.settings import PLATFORM_MODEL_DIR, Settings, bytes_of
+from app.settings import Settings, bytes_of
 from app.startup import Startup, Wishes
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     """Raises SettingsError where a source is no address or not there."""
     directory = settings.cache_dir.expanduser()
     sources = list(settings.rom_sources)
-    if PLATFORM_MODEL_DIR.is_dir() and any(PLATFORM_MODEL_DIR.iterdir()):
-        sources.append(f"file://{PLATFORM_MODEL_DIR}")
+    if settings.model_dir.is_dir() and any(settings.model_dir.iterdir()):
+        sources.append(f"file://{settings.model_dir}")
     stores = [open_store(source, directory / "unpacked") for source in sources]
     disk = None
     if any(isinstance(store, S3Store) for store in stores):

@@ -13,7 +13,6 @@ from app.core import OPTIMIZATIONS
 from app.errors import SettingsError
 
 PREFIX = "CARTRIDGE_"
-PLATFORM_MODEL_DIR = Path("/opt/ml/model")
 MIB = 1024 * 1024
 _AMOUNT = re.compile(r"^(?i:auto|(\d+(?:\.\d+)?) *(%|[kmgt]?i?b?))$")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -26,6 +25,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     rom_sources: Annotated[tuple[str, ...], NoDecode] = ("file://model_store",)
+    model_dir: Path = Path("/opt/ml/model")  # where the platform puts a model: one more source, if there is anything
     preload: Annotated[tuple[str, ...] | Literal["all", "none"], NoDecode] = "all"
     ready: Annotated[tuple[str, ...] | Literal["all", "any"], NoDecode] = "any"
     default_rom: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,3 +100,22 @@ def test_after_a_drain_new_requests_are_refused(store: Path) -> None:
         assert service.invoker.drain(timeout_s=5)
         with pytest.raises(NotReady, match="stopping"):
             ask(service)
+
+
+@pytest.mark.parametrize("holds", ["a ROM", "one ROM", "an archive", "nothing"])
+def test_what_the_platform_has_put_in_its_place_is_the_last_source(store: Path, tmp_path: Path, holds: str) -> None:
+    place = tmp_path / "opt" / "model"
+    place.mkdir(parents=True)
+    if holds == "one ROM":
+        (place / "rom.yaml").write_text("id: eve\nfamily: fake\n")
+    elif holds != "nothing":
+        add_rom(place, "eve")
+    if holds == "an archive":
+        shutil.make_archive(str(place / "eve"), "gztar", place, "eve")
+        shutil.rmtree(place / "eve")
+    with started(store, model_dir=place, cache_dir=tmp_path / "cache") as service:
+        assert list(service.invoker.supply.library.catalog.roms) == [
+            "ann",
+            "bob",
+            *(["eve"] if holds != "nothing" else []),
+        ]
