@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core import Health
@@ -53,7 +54,7 @@ def running(settings: Settings) -> Iterator[Service]:
     engine: Future[Engine] = Future()
     invoker = Invoker(Supply(library, cache), engine, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)
-    hosted = HostedModels(library, cache) if settings.multi_model else None
+    hosted = HostedModels(library, cache, _unpack_dir(settings)) if settings.multi_model else None
     workers = ThreadPoolExecutor(settings.max_queue_size + _SPARE_WORKERS, thread_name_prefix="request")
     with ExitStack() as stack:
         stack.callback(log_event, "stopped")
@@ -102,7 +103,7 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     sources = list(settings.rom_sources)
     if settings.model_dir.is_dir() and any(settings.model_dir.iterdir()):
         sources.append(f"file://{settings.model_dir}")
-    stores = [open_store(source, directory / "unpacked") for source in sources]
+    stores = [open_store(source, _unpack_dir(settings)) for source in sources]
     disk = None
     if any(isinstance(store, S3Store) for store in stores):
         whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
@@ -111,6 +112,11 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     library = RomLibrary(stores, disk)
     _check_names(settings, library)
     return library
+
+
+def _unpack_dir(settings: Settings) -> Path:
+    """Of archives."""
+    return settings.cache_dir.expanduser() / "unpacked"
 
 
 def _budgets(settings: Settings) -> tuple[int, int]:

@@ -14,9 +14,9 @@ from app.errors import SettingsError
 
 PREFIX = "CARTRIDGE_"
 MIB = 1024 * 1024
-_AMOUNT = re.compile(r"^(?i:auto|(\d+(?:\.\d+)?) *(%|[kmgt]?i?b?))$")
+_AMOUNT = re.compile(r"^(?i:auto|(\d+(?:\.\d+)?) *(%|(?:[kmgt]i?)?b?))$")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-Amount = Annotated[str, StringConstraints(to_upper=False, strip_whitespace=True, pattern=_AMOUNT.pattern)]
+Amount = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
 class Settings(BaseSettings):
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     memory_bytes: Amount = "auto"  # of the device
     host_memory_bytes: Amount = "auto"  # where ROMs wait that had to leave a GPU
     pin: Annotated[tuple[str, ...], NoDecode] = ()
-    idle_ttl_s: float = Field(default=0.0, ge=0)  # 0: ROMs stay until room is needed
+    idle_ttl_s: float = Field(default=0.0, ge=0, le=10**7)  # 0: ROMs stay until room is needed
     multi_model: bool = Field(
         default=False, validation_alias=AliasChoices(PREFIX + "MULTI_MODEL", "SAGEMAKER_MULTI_MODEL")
     )
@@ -58,6 +58,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str) or value in ("all", "any", "none", "auto"):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("disk_bytes", "memory_bytes", "host_memory_bytes")
+    @classmethod
+    def _known_amounts(cls, amount: str) -> str:
+        match = _AMOUNT.fullmatch(amount)
+        if match is None or (match[2] == "%" and float(match[1]) > 100):
+            raise ValueError("a share such as 80%, an amount such as 12GB or 12GiB, or auto")
+        return amount
 
     @field_validator("rom_sources")
     @classmethod

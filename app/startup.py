@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.core import Health
-from app.errors import CartridgeError, ManifestError
+from app.errors import CartridgeError, DiskUnavailable, ManifestError, StoreUnavailable
 from app.health import HealthMonitor
 from app.logs import log_event
 from app.model_cache import ModelCache
@@ -49,6 +49,7 @@ class Startup:
         self._cache = cache
         self._health = health
         self._wishes = wishes
+        self._failed: dict[str, CartridgeError] = {}  # wanted ROMs that are not broken, and yet could not be brought
         self._done: set[str] = set()  # wanted ROMs that are loaded, or on disk where memory has no room for more
         self._loading = threading.Lock()
         self._stopped = threading.Event()
@@ -74,7 +75,7 @@ class Startup:
     def _mend_until_stopped(self) -> None:
         pause_s, known = _FIRST_PAUSE_S, set[str]()
         while not self._stopped.wait(pause_s):
-            broken = {*self._library.catalog.quarantined, *self._library.troubles()}
+            broken = {*self._library.catalog.quarantined, *self._library.troubles(), *self._may_come()}
             if broken:
                 self._mend()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S) if broken and broken <= known else _FIRST_PAUSE_S
@@ -86,7 +87,8 @@ class Startup:
         for rom in sound:
             if self._bring_one(rom):
                 self._library.release(rom)
-        self._bring([rom for rom in self._library.catalog if rom.id not in before | {rom.id for rom in sound}])
+        again = self._may_come() - {rom.id for rom in sound}
+        self._bring([rom for rom in self._library.catalog if rom.id not in before or rom.id in again])
         self._tell(is_over=True)
 
     def stop(self) -> None:
@@ -108,10 +110,22 @@ class Startup:
             log_event("rom_quarantined", rom=rom.id, reason=error.message)
             return False
         except CartridgeError as error:
+            self._failed[rom.id] = error
             log_event("preload_failed", rom=rom.id, reason=error.message)
             return False
+        except Exception as error:  # noqa: BLE001 - one ROM never stops the others
+            self._library.catalog.quarantine(rom.id, f"an internal error: {error!r}")
+            log_event("preload_failed", rom=rom.id, error=error)
+            return False
+        self._failed.pop(rom.id, None)
         self._tell(is_over=False)
         return True
+
+    def _may_come(self) -> set[str]:
+        """Those whose bucket could not be read, or whose disk was full."""
+        return {
+            rom_id for rom_id, error in self._failed.items() if isinstance(error, StoreUnavailable | DiskUnavailable)
+        }
 
     def _load(self, rom: Rom) -> None:
         if rom.id in self._wishes.pin:
@@ -135,7 +149,9 @@ class Startup:
                 log_event("ready", roms=sorted(self._cache.resident()))
         elif is_over:
             catalog, troubles = self._library.catalog, self._library.troubles()
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in (troubles | catalog.quarantined).items())
+            failed = {rom_id: error.message for rom_id, error in self._failed.items()}
+            told = troubles | failed | catalog.quarantined
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in told.items())
             if self._health.become(Health.SETUP_FAILED, f"not loaded: {', '.join(sorted(missing))} {reasons}".strip()):
                 log_event("setup_failed", missing=sorted(missing), quarantined=catalog.quarantined, sources=troubles)
 

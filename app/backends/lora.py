@@ -30,13 +30,9 @@ Matrices = dict[str, torch.Tensor]
 
 
 def read_lora(rom: Rom) -> Lora:
-    """The one that a ROM lays over its base. Raises ManifestError where the base has no such models."""
+    """The one that a ROM lays over its base. Raises ManifestError."""
     path = rom.directory / rom.components[-1].files[0]
-    lora = Lora(path, rom.manifest.lora_scale, read_json(rom.model_directory / "unet" / "config.json"))
-    for name in _MODELS:
-        if name in lora and not (rom.model_directory / name).is_dir():
-            raise ManifestError(f"{path.name} is for a {name}, which its base has not")
-    return lora
+    return Lora(path, rom.manifest.lora_scale, read_json(rom.model_directory / "unet" / "config.json"))
 
 
 class Lora:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.model_cache import ModelCache
 
 _PAGE = 100
+_SHOWN = 200  # characters of a url in an error
 _NUMBERED = 58  # characters of an id that a number may follow
 
 
@@ -31,8 +32,9 @@ class HostedModel:
 class HostedModels:
     """Each is a ROM that stays in memory until the platform unloads it."""
 
-    def __init__(self, library: RomLibrary, cache: ModelCache) -> None:
+    def __init__(self, library: RomLibrary, cache: ModelCache, unpack_dir: Path | None = None) -> None:
         self._library = library
+        self._unpack_dir = unpack_dir  # for archives
         self._cache = cache
         self._models: dict[str, HostedModel] = {}
         self._changing = threading.Lock()  # one load or unload at a time, as the platform does it
@@ -84,9 +86,12 @@ class HostedModels:
 
     def _read(self, name: str, url: str) -> Rom:
         directory = Path(url.removeprefix("file://"))
-        if not directory.is_dir():
-            raise InvalidRequest(f"{url!r} is no directory", param="url")
-        found = FileStore(directory).directories()
+        if not _is_directory(directory):
+            raise InvalidRequest(f"{url[:_SHOWN]!r} is no directory", param="url")
+        store = FileStore(directory, self._unpack_dir)
+        found = store.directories()
+        if not found and store.broken:
+            raise ManifestError(next(iter(store.broken.values())))
         if len(found) != 1:
             raise ManifestError(f"{url} holds {len(found)} ROMs; it must be one")
         rom = read_rom(found[0])
@@ -100,3 +105,10 @@ class HostedModels:
         catalog = self._library.catalog
         numbered = (f"{wished[:_NUMBERED]}-{number}" for number in count(2))
         return next(one for one in chain([wished], numbered) if one not in catalog.roms | catalog.quarantined)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False

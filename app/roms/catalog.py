@@ -10,9 +10,11 @@ from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
-from app.roms.lora import inherit, read_lora
+from app.roms.lora import inherit, lora_component, model_of, read_lora
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, TINY_DECODER, RomManifest, of_family, read_manifest, slug
 from app.roms.single_file import Checkpoint, find_checkpoint, open_checkpoint, read_checkpoint_components
+
+_DIFFUSERS_FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,9 @@ def lay_over_base(rom: Rom, catalog: Catalog) -> Rom:
     except (UnknownRom, RomUnavailable) as error:
         raise ManifestError(f"its base: {error.message}") from error
     manifest = inherit(rom.manifest, base.manifest)
+    if missing := {one.name for one in rom.components} - {lora_component(one.name) for one in base.components}:
+        names = ", ".join(sorted(model_of(name) for name in missing))
+        raise ManifestError(f"its weights are for {names}, which its base {base.id!r} has not")
     return replace(rom, manifest=manifest).over(base)
 
 
@@ -147,6 +152,8 @@ def read_rom(path: Path) -> Rom:
         return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)
     if not manifest.family:
         raise ManifestError(f"{MANIFEST_NAME}: family: Field required")
+    if manifest.family in _DIFFUSERS_FAMILIES and not (path / INDEX_NAME).exists():
+        raise ManifestError(f"it holds neither {INDEX_NAME} nor a checkpoint in one file")
     return Rom(manifest, path, read_components(path, manifest))
 
 

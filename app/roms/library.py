@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from app.errors import CartridgeError, RomUnavailable
+from app.errors import CartridgeError, DiskUnavailable, RomUnavailable, StoreUnavailable
 from app.estimates import Estimate
 from app.logs import log_event
 from app.roms.catalog import Catalog, Rom, lay_over_bases, read_rom
@@ -78,11 +78,12 @@ class RomLibrary:
     def read_again(self) -> list[Rom]:
         """Look again at what is broken, and at sources that could not be read, whose ROMs are then in the catalog.
 
-        Returns the quarantined ROMs whose files seem sound now. They stay where they are until they are `release`d.
+        A ROM that serves stays as it is, also where its bucket has another revision by now, or has it no more. Returns
+        the quarantined ROMs whose files seem sound now. They stay where they are until they are `release`d.
         """
         kept_out = dict(self.catalog.quarantined)
         shelves = [shelf for shelf in self._shelves if shelf.trouble or kept_out.keys() & {*shelf.roms, *shelf.broken}]
-        return self._read(shelves, kept_out)
+        return self._read(shelves, kept_out, anew=kept_out)
 
     def release(self, rom: Rom) -> None:
         """It serves again."""
@@ -96,7 +97,8 @@ class RomLibrary:
     def fetch(self, rom: Rom) -> Future[Rom]:
         """Ends when all of it is on disk, with the ROM as it is there: a newer one where its bucket has changed.
 
-        Raises RomUnavailable where that fails; the ROM is then quarantined.
+        Raises StoreUnavailable or DiskUnavailable where it may go well another time, RomUnavailable where the ROM is
+        broken; it is then quarantined.
         """
         with self._lock:
             running = self._pulls.get(rom.id)
@@ -161,7 +163,11 @@ class RomLibrary:
         try:
             for one in self._with_base(rom):
                 self._bring(one, pull)
-            result = self.catalog.get(rom.id)
+            result = rom if rom.id in self.catalog.quarantined else self.catalog.get(rom.id)
+        except (StoreUnavailable, DiskUnavailable) as error:
+            log_event("pull_failed", rom=rom.id, reason=error.message)
+            self._pulls.pop(rom.id)
+            pull.future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
             reason = error.message if isinstance(error, CartridgeError) else repr(error)
             self.catalog.quarantine(rom.id, reason)
@@ -190,15 +196,18 @@ class RomLibrary:
 
         pulled = self._on_disk.pull(remote, on_progress)
         if pulled.directory != rom.directory:  # its bucket has changed since it was read
-            self._read([shelf for shelf in self._shelves if shelf.remotes.get(rom.id) is remote])
+            self._read([shelf for shelf in self._shelves if shelf.remotes.get(rom.id) is remote], anew=(rom.id,))
 
-    def _read(self, shelves: list[_Shelf], kept_out: Mapping[str, str] = MappingProxyType({})) -> list[Rom]:
+    def _read(
+        self, shelves: list[_Shelf], kept_out: Mapping[str, str] = MappingProxyType({}), anew: Collection[str] = ()
+    ) -> list[Rom]:
         """Look at these sources, and make the catalog of all: the first source that has an id wins.
 
-        Returns sound ROMs that are `kept_out` of it, for these reasons.
+        ROMs that are known stay as they are, but for those to be taken `anew`. Returns sound ROMs that are `kept_out`
+        of the catalog, for these reasons.
         """
         with ThreadPoolExecutor(len(shelves) or 1, thread_name_prefix="read source") as readers:
-            list(readers.map(self._read_shelf, shelves))
+            list(readers.map(partial(self._read_shelf, anew=anew), shelves))
         found = Catalog()
         remotes: dict[str, RemoteRom] = {}
         for shelf in self._shelves:
@@ -216,7 +225,14 @@ class RomLibrary:
         self.catalog.replace(found)
         return sound
 
-    def _read_shelf(self, shelf: _Shelf) -> None:
+    def _read_shelf(self, shelf: _Shelf, anew: Collection[str]) -> None:
+        known = {rom_id: rom for rom_id, rom in shelf.roms.items() if rom_id not in anew}
+        remotes = {rom_id: remote for rom_id, remote in shelf.remotes.items() if rom_id in known}
+        self._look_at(shelf)
+        shelf.roms |= known
+        shelf.remotes = {rom_id: remote for rom_id, remote in shelf.remotes.items() if rom_id not in known} | remotes
+
+    def _look_at(self, shelf: _Shelf) -> None:
         store = shelf.store
         if isinstance(store, FileStore):
             readings = {_name(path): partial(read_rom, path) for path in store.directories()}

@@ -64,6 +64,11 @@ def lora_component(model: str) -> str:
     return f"{model} lora"
 
 
+def model_of(component: str) -> str:
+    """`lora_component` the other way round."""
+    return component.removesuffix(" lora")
+
+
 def _is_of(name: str, model: str) -> bool:
     return name.startswith(_PREFIXES[model]) and not name.endswith(".alpha")  # alphas are no weights in memory
 

@@ -95,7 +95,7 @@ class RomManifest(_Frozen):
     title: str = ""
     family: str = ""  # empty: that of the base, or of the file that is the whole model
     base: str | None = Field(default=None, pattern=ROM_ID.pattern)  # the ROM that a LoRA is laid over
-    lora_scale: float = 1.0
+    lora_scale: float = Field(default=1.0, allow_inf_nan=False)
     license: str = ""
     source: str = ""
     domain: Domain = Domain()

@@ -107,12 +107,19 @@ def test_a_request_for_another_model_than_its_address_names_is_refused(hosting: 
         ({"model_name": "a"}, "url"),
         ({"model_name": "a", "url": 3}, "url"),
         ({"model_name": "a", "url": "/nowhere"}, "url"),
+        ({"model_name": "a", "url": "/" + 5000 * "a"}, "url"),
         ({"model_name": "a", "url": "/nowhere", "colour": "red"}, "colour"),
     ],
 )
 def test_a_wrong_load_names_the_field(hosting: Serving, body: dict[str, object], param: str) -> None:
     answer = hosting.http.post("/models", json=body)
     assert problem(answer, 422, "invalid_request")["param"] == param
+
+
+def test_a_model_may_be_an_archive(hosting: Serving, tiny_rom: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "packed" / "model" / "tiny"), "gztar", tiny_rom)
+    load(hosting, tmp_path, "packed")
+    assert hosting.http.post("/models/packed/invoke", json={"prompt": "x", "num_inference_steps": 1}).status_code == 200
 
 
 def test_a_broken_model_is_refused_with_the_reason_and_the_others_serve(

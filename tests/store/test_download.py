@@ -257,10 +257,10 @@ def test_stopping_breaks_off_and_the_next_start_goes_on(
     disk = make_disk(cache)
     disk.survey(remote)
     served = proxy.notes.served_bytes
-    stopper = threading.Thread(target=disk.close)
+    stopper, once = threading.Thread(target=disk.close), threading.Lock()
 
     def stop_in_the_middle(total: int) -> None:
-        if total - served > 500 * KIB and not stopper.ident:
+        if total - served > 500 * KIB and once.acquire(blocking=False):
             stopper.start()
 
     proxy.notes.on_served = stop_in_the_middle

@@ -46,6 +46,10 @@ class Bucket:
                 self.put(f"{prefix}/{path.relative_to(directory)}", path.read_bytes())
         return self.rom(directory.name)
 
+    def keys(self, prefix: str) -> list[str]:
+        listed = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix)
+        return [entry["Key"] for entry in listed["Contents"]]
+
     def put(self, key: str, body: bytes) -> None:
         self.client.put_object(Bucket=self.name, Key=key, Body=body)
 
