@@ -41,6 +41,12 @@ _RESPONSE_OVERHEAD_BYTES = 16 * 1024  # what a response holds besides images
 _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
 
 
+def check(settings: Settings) -> None:
+    """Raises SettingsError where the settings alone, or what local sources hold, show that they are wrong."""
+    _check_runtime(settings)
+    _check_names(settings, RomLibrary([open_store(source) for source in _sources(settings)]))
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[Service]:
     """A service that listens at once and becomes ready in the background."""
@@ -100,10 +106,7 @@ def _set_up(
 def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     """Raises SettingsError where a source is no address or not there."""
     directory = settings.cache_dir.expanduser()
-    sources = list(settings.rom_sources)
-    if settings.model_dir.is_dir() and any(settings.model_dir.iterdir()):
-        sources.append(f"file://{settings.model_dir}")
-    stores = [open_store(source, _unpack_dir(settings)) for source in sources]
+    stores = [open_store(source, _unpack_dir(settings)) for source in _sources(settings)]
     disk = None
     if any(isinstance(store, S3Store) for store in stores):
         whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
@@ -112,6 +115,12 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     library = RomLibrary(stores, disk)
     _check_names(settings, library)
     return library
+
+
+def _sources(settings: Settings) -> list[str]:
+    model_dir = settings.model_dir
+    has_more = model_dir.is_dir() and any(model_dir.iterdir())
+    return [*settings.rom_sources, *([f"file://{model_dir}"] if has_more else [])]
 
 
 def _unpack_dir(settings: Settings) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, StringConstraints, ValidationError, field_validator
+from pydantic import AliasChoices, Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core import OPTIMIZATIONS
@@ -17,6 +18,7 @@ MIB = 1024 * 1024
 _AMOUNT = re.compile(r"^(?i:auto|(\d+(?:\.\d+)?) *(%|(?:[kmgt]i?)?b?))$")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 Amount = Annotated[str, StringConstraints(strip_whitespace=True)]
+_WORDS = {"preload": ("all", "none"), "ready": ("all", "any"), "optimizations": ("auto", "none")}
 
 
 class Settings(BaseSettings):
@@ -53,11 +55,18 @@ class Settings(BaseSettings):
 
     @field_validator("rom_sources", "preload", "ready", "pin", "optimizations", mode="before")
     @classmethod
-    def _split_list(cls, value: object) -> object:
-        """Commas separate; the words `all`, `any`, `none` and `auto` stand alone."""
-        if not isinstance(value, str) or value in ("all", "any", "none", "auto"):
+    def _split_list(cls, value: object, info: ValidationInfo) -> object:
+        """Commas separate. Some lists may be a word instead, which then stands alone."""
+        if not isinstance(value, str):
             return value
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        words = _WORDS.get(info.field_name or "", ())
+        if value in words:
+            return value
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        if misplaced := [part for part in parts if part in {"all", "any", "none", "auto"}]:
+            allowed = f"names, or {' or '.join(words)} alone" if words else "names"
+            raise ValueError(f"{misplaced[0]!r} is no name; it takes {allowed}")
+        return parts
 
     @field_validator("disk_bytes", "memory_bytes", "host_memory_bytes")
     @classmethod
@@ -88,10 +97,13 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{str(item['loc'][0]).upper()}={item['input']!r}: {item['msg']}" for item in error.errors()
-        )
+        problems = "; ".join(f"{_variable(item['loc'][0])}={item['input']!r}: {item['msg']}" for item in error.errors())
         raise SettingsError(problems) from error
+
+
+def _variable(field: object) -> str:
+    """The variable of a field, which pydantic may have called by the variable already."""
+    return str(field) if str(field) in os.environ else f"{PREFIX}{str(field).upper()}"
 
 
 def bytes_of(amount: str, whole: int, auto: int) -> int:

@@ -151,6 +151,8 @@ class Startup:
             catalog, troubles = self._library.catalog, self._library.troubles()
             failed = {rom_id: error.message for rom_id, error in self._failed.items()}
             told = troubles | failed | catalog.quarantined
+            if not told and not catalog.roms:
+                told = {"sources": "none of them has a ROM"}
             reasons = "; ".join(f"{name}: {reason}" for name, reason in told.items())
             if self._health.become(Health.SETUP_FAILED, f"not loaded: {', '.join(sorted(missing))} {reasons}".strip()):
                 log_event("setup_failed", missing=sorted(missing), quarantined=catalog.quarantined, sources=troubles)

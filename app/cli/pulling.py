@@ -48,6 +48,8 @@ class Pulling:
         for trouble in self._library.troubles().values():
             raise StoreUnavailable(trouble)
         catalog = self._library.catalog
+        if not catalog.roms and not catalog.quarantined:
+            raise StoreUnavailable("there is no ROM in it: neither rom.yaml nor model_index.json under any prefix")
         if unknown := [one for one in rom_ids if one not in {*catalog.roms, *catalog.quarantined}]:
             raise UnknownModel(f"there is no ROM {unknown[0]!r}; there are: {', '.join(sorted(catalog.roms))}")
         failed = {one: why for one, why in catalog.quarantined.items() if not rom_ids or one in rom_ids}

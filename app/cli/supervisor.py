@@ -11,13 +11,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import chdir, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import httpx
 
+from app.bootstrap import check
 from app.errors import SettingsError
 from app.settings import read_settings
 
@@ -54,7 +55,8 @@ def serve(root: Path) -> int:
     `root` holds nginx.conf, and relative addresses of ROMs start there.
     """
     try:
-        read_settings()  # the worker's own reading; here a wrong value is one line, before anything starts
+        with chdir(root):
+            check(read_settings())  # the worker does it, too; here what is wrong is one line, before anything starts
         port = _read_port()
         _check_port(port)
     except (SettingsError, PortTaken) as error:

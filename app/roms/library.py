@@ -235,7 +235,7 @@ class RomLibrary:
     def _look_at(self, shelf: _Shelf) -> None:
         store = shelf.store
         if isinstance(store, FileStore):
-            readings = {_name(path): partial(read_rom, path) for path in store.directories()}
+            readings = [(_name(path), partial(read_rom, path)) for path in store.directories()]
             shelf.roms, _, shelf.broken = _judge(readings)
             shelf.broken |= {slug(name): reason for name, reason in store.broken.items()}
             return
@@ -248,25 +248,27 @@ class RomLibrary:
                 shelf.roms = {rom.id: rom for rom in self._on_disk.kept(store.source)}
             return
         shelf.trouble = None
-        readings = {name: partial(self._on_disk.survey, remote) for name, remote in remotes.items()}
+        readings = [(name, partial(self._on_disk.survey, remote)) for name, remote in remotes.items()]
         shelf.roms, names, shelf.broken = _judge(readings)
         shelf.remotes = {rom_id: remotes[name] for rom_id, name in names.items()}
 
 
-def _judge(readings: Mapping[str, Callable[[], Rom]]) -> tuple[dict[str, Rom], dict[str, str], dict[str, str]]:
+def _judge(readings: Sequence[tuple[str, Callable[[], Rom]]]) -> tuple[dict[str, Rom], dict[str, str], dict[str, str]]:
     """ROMs by id, what each was called, and why others are none. Several are read at a time."""
     roms: dict[str, Rom] = {}
     names: dict[str, str] = {}
     broken: dict[str, str] = {}
     with ThreadPoolExecutor(_SURVEYS, thread_name_prefix="survey") as readers:
-        futures = {name: readers.submit(read) for name, read in readings.items()}
-    for name, future in futures.items():
+        futures = [(name, readers.submit(read)) for name, read in readings]
+    for name, future in futures:
         try:
             rom = future.result()
         except CartridgeError as error:
             broken.setdefault(slug(name), error.message)
         else:
-            if rom.id not in roms:
+            if rom.id in roms:
+                log_event("rom_ignored", rom=rom.id, name=name, reason=f"{names[rom.id]} has the same id")
+            else:
                 roms[rom.id], names[rom.id] = rom, name
     return roms, names, broken
 

@@ -16,4 +16,6 @@ def parse_load(body: bytes) -> tuple[str, str]:
     for name in _FIELDS:
         if not isinstance(content.get(name), str) or not content[name]:
             raise InvalidRequest("must be a string that is not empty", param=name)
+    if content["model_name"] in (".", ".."):
+        raise InvalidRequest("cannot be part of an address", param="model_name")
     return content["model_name"], content["url"]
