@@ -1,8 +1,8 @@
 """`make bench-download`: a ROM from S3 to the disk, ours against others, from nginx that plays S3 on this machine.
 
 The objects lie in memory and nginx sends them as they are, so the clients set the pace; `--per-connection` slows each
-connection down, as a network does. Rounds alternate. Prints the median and the best GB/s of `--rounds` rounds, and the
-seconds of CPU that the client takes for a GB (nginx takes its own from the same cores).
+connection down, as a network does. Each round takes all, in any order. Prints the median and the best GB/s of
+`--rounds` rounds, and the seconds of CPU that the client takes for a GB (nginx takes its own from the same cores).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -92,7 +93,7 @@ def measure(them: list[Contestant], remote: RemoteRom, parent: Path, rounds: int
     """Of each, after one round that does not count."""
     rates: dict[str, list[Rate]] = {one.name: [] for one in them}
     for number in range(rounds + 1):
-        for one in them:
+        for one in random.sample(them, len(them)):
             measured = measure_quietly(partial(measure_once, one, remote, parent), _ATTEMPTS if number else 1)
             if number:
                 rates[one.name].append(measured.value)

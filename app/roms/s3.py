@@ -160,7 +160,8 @@ class S3Store:
         except ClientError as error:
             details = error.response.get("Error", {})
             reason = f"{details.get('Code', '')} {details.get('Message', '')}".strip()
-            raise StoreUnavailable(f"{self.source} cannot be read: {reason}", retry_after_s=5) from error
+            what = f"{options['Key']} of {self.source}" if "Key" in options else self.source
+            raise StoreUnavailable(f"{what} cannot be read: {reason}", retry_after_s=5) from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"{self.source} cannot be reached: {error}", retry_after_s=5) from error
 

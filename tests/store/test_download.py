@@ -219,6 +219,22 @@ def test_object_that_changes_all_the_time_is_one_clear_error(
         disk.pull(remote)
 
 
+def test_object_that_is_gone_by_now_is_one_clear_error(
+    bucket: Bucket, disk: RomDisk, proxy: FaultProxy, painter: Path
+) -> None:
+    remote = bucket.sync(painter)
+    disk.survey(remote)
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"roms/painter/{UNET}")
+    with pytest.raises(StoreUnavailable, match=f"{UNET} of .* cannot be read: 404"):
+        disk.pull(remote)
+
+
+@pytest.mark.parametrize("name", ["a b+c.json", "100%20.json", "größe.json", "a&b=c?d#e.json"])
+def test_names_of_files_are_kept_as_they_are(bucket: Bucket, disk: RomDisk, painter: Path, name: str) -> None:
+    (painter / "tokenizer" / name).write_text("{}", encoding="utf-8")
+    assert same_files(disk.pull(bucket.sync(painter)).directory, painter)
+
+
 def replace_unet(bucket: Bucket, painter: Path, seed: int) -> None:
     write_noise(painter / UNET, 1024 * KIB, seed)
     bucket.put(f"roms/painter/{UNET}", (painter / UNET).read_bytes())
