@@ -28,7 +28,7 @@ from app.roms.disk import Hooks, RomDisk
 from app.roms.library import RomLibrary
 from app.roms.memory import MemoryNeed
 from app.roms.s3 import S3Store
-from app.roms.store import open_store
+from app.roms.store import RomStore, open_store
 from app.settings import Settings, bytes_of
 from app.startup import Startup, Wishes
 
@@ -44,7 +44,7 @@ _SPARE_WORKERS = 4  # threads that refuse what the queue has no room for
 def check(settings: Settings) -> None:
     """Raises SettingsError where the settings alone, or what local sources hold, show that they are wrong."""
     _check_runtime(settings)
-    _check_names(settings, RomLibrary([open_store(source) for source in _sources(settings)]))
+    _check_names(settings, RomLibrary(_open_stores(settings)))
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def running(settings: Settings) -> Iterator[Service]:
     loader = RomLoader(library, partial(_load_options, settings), metrics, health)
     cache = ModelCache(loader.load, loader.footprint_of)
     wishes = Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
-    startup = Startup(library, cache, health, wishes, loader.prepare)
+    startup = Startup(library, cache, health, wishes, partial(_prepare, settings, library, loader))
     engine: Future[Engine] = Future()
     invoker = Invoker(Supply(library, cache), engine, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)
@@ -106,8 +106,7 @@ def _set_up(
 def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     """Raises SettingsError where a source is no address or not there."""
     directory = settings.cache_dir.expanduser()
-    stores = [open_store(source, _unpack_dir(settings)) for source in _sources(settings)]
-    disk = None
+    stores, disk = _open_stores(settings, _unpack_dir(settings)), None
     if any(isinstance(store, S3Store) for store in stores):
         whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
         hooks = Hooks(metrics.observe_download, lambda reason: log_event("download_retry", reason=reason))
@@ -115,6 +114,13 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     library = RomLibrary(stores, disk)
     _check_names(settings, library)
     return library
+
+
+def _open_stores(settings: Settings, unpack_dir: Path | None = None) -> list[RomStore]:
+    try:
+        return [open_store(source, unpack_dir) for source in _sources(settings)]
+    except SettingsError as error:
+        raise SettingsError(f"CARTRIDGE_ROM_SOURCES: {error.message}") from error
 
 
 def _sources(settings: Settings) -> list[str]:
@@ -139,20 +145,36 @@ def _budgets(settings: Settings) -> tuple[int, int]:
 
 
 def _check_names(settings: Settings, library: RomLibrary) -> None:
-    """Raises SettingsError where a setting names a ROM that no source has; a broken one is no wrong setting."""
-    if library.has_buckets:  # what they have is known later
-        return
-    known = {*library.catalog.roms, *library.catalog.quarantined}
-    named: dict[str, tuple[str, ...]] = {
-        "PRELOAD": settings.preload if isinstance(settings.preload, tuple) else (),
-        "READY": settings.ready if isinstance(settings.ready, tuple) else (),
+    """Raises SettingsError where a setting names a ROM that no source has; what buckets have is known later."""
+    if not library.has_buckets and (unknown := _unknown_roms(settings, library)):
+        setting, rom_id = unknown[0]
+        known = ", ".join(sorted({*library.catalog.roms, *library.catalog.quarantined})) or "none"
+        raise SettingsError(f"{setting}: there is no ROM {rom_id!r}; there are: {known}")
+
+
+def _prepare(settings: Settings, library: RomLibrary, loader: RomLoader) -> None:
+    """When it is known which ROMs there are."""
+    for setting, rom_id in _unknown_roms(settings, library):
+        log_event("rom_unknown", rom=rom_id, setting=setting)
+    loader.prepare()
+
+
+def _unknown_roms(settings: Settings, library: RomLibrary) -> list[tuple[str, str]]:
+    """Settings that name ROMs which no source has; a broken one is no wrong setting."""
+    named = {
+        "PRELOAD": settings.preload,
+        "READY": settings.ready,
         "PIN": settings.pin,
         "DEFAULT_ROM": (settings.default_rom,) if settings.default_rom else (),
     }
-    for name, rom_ids in named.items():
-        if unknown := [rom_id for rom_id in rom_ids if rom_id not in known]:
-            there = ", ".join(sorted(known)) or "none"
-            raise SettingsError(f"CARTRIDGE_{name}: there is no ROM {unknown[0]!r}; there are: {there}")
+    known = {*library.catalog.roms, *library.catalog.quarantined}
+    return [
+        (f"CARTRIDGE_{name}", rom_id)
+        for name, rom_ids in named.items()
+        if isinstance(rom_ids, tuple)
+        for rom_id in rom_ids
+        if rom_id not in known
+    ]
 
 
 def _check_runtime(settings: Settings) -> None:

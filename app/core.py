@@ -17,6 +17,26 @@ LongPrompts = Literal["truncate", "chunk"]  # what becomes of a prompt that the 
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 # tables in app.diffusion.tables
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
+# Diffusers' classes whose own objects can step a row: they sample what is clean + noise, and draw from its generator.
+# DPMSolverSDEScheduler draws from torchsde; the EDM and flow matching classes are for models of another kind.
+ADAPTED_SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "SASolverScheduler",
+    "TCDScheduler",
+    "UniPCMultistepScheduler",
+)
 # of a denoiser's step; what each does is told in docs/operations.md
 OPTIMIZATIONS = (
     "tiled_attention",

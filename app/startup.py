@@ -77,9 +77,15 @@ class Startup:
         while not self._stopped.wait(pause_s):
             broken = {*self._library.catalog.quarantined, *self._library.troubles(), *self._may_come()}
             if broken:
-                self._mend()
+                self._try_to_mend()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S) if broken and broken <= known else _FIRST_PAUSE_S
             known = broken
+
+    def _try_to_mend(self) -> None:
+        try:
+            self._mend()
+        except Exception as error:  # noqa: BLE001 - the next time may go better
+            log_event("mending_failed", error=error)
 
     def _mend(self) -> None:
         before = set(self._library.catalog.roms)
@@ -150,10 +156,11 @@ class Startup:
         elif is_over:
             catalog, troubles = self._library.catalog, self._library.troubles()
             failed = {rom_id: error.message for rom_id, error in self._failed.items()}
-            told = troubles | failed | catalog.quarantined
+            broken = failed | catalog.quarantined
+            told = [*troubles.values(), *(f"{rom_id}: {reason}" for rom_id, reason in broken.items())]
             if not told and not catalog.roms:
-                told = {"sources": "none of them has a ROM"}
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in told.items())
+                told = ["none of the sources has a ROM"]
+            reasons = "; ".join(told)
             if self._health.become(Health.SETUP_FAILED, f"not loaded: {', '.join(sorted(missing))} {reasons}".strip()):
                 log_event("setup_failed", missing=sorted(missing), quarantined=catalog.quarantined, sources=troubles)
 

@@ -17,6 +17,7 @@ from app.api.streaming import EventStream, ProgressQueue, events
 from app.api.waiting import outcome, waiting_for
 from app.core import MIME_TYPES, GenerationRequest, GenerationResult, OutputFormat, OutputOptions
 from app.errors import Cancelled, InvalidRequest, RequestTooLarge
+from app.invoker.hosted import HostedModel
 from app.invoker.jobs import Job
 from app.invoker.service import Service
 from app.wire.native import decode_json, parse_request, render_error, render_result
@@ -31,15 +32,15 @@ async def invocations(request: Request) -> Response:
     return await answer(request)
 
 
-async def answer(request: Request, rom_id: str | None = None) -> Response:
-    """`rom_id`: the only ROM that may be asked for."""
+async def answer(request: Request, hosted: HostedModel | None = None) -> Response:
+    """`hosted`: the only model that may be asked for."""
     service: Service = request.app.state.service
     account = Account(service, request.state.request_id)
     async with AsyncExitStack() as stack:
         stack.callback(account.close)
         stack.enter_context(account.failures())
         body = await read_body(request, service.options.max_request_bytes)
-        generation = _parse(body, request, rom_id)
+        generation = _parse(body, request, hosted)
         request.state.request_id = generation.request_id
         account.asked(generation)
         job = await stack.enter_async_context(waiting_for(generation, service.jobs, request))
@@ -96,13 +97,13 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     raise RequestTooLarge(f"the body is above the limit of {max_bytes} bytes")
 
 
-def _parse(body: bytes, request: Request, rom_id: str | None) -> GenerationRequest:
-    content = apply_headers(decode_json(body), request.headers, names_model=rom_id is None)
+def _parse(body: bytes, request: Request, hosted: HostedModel | None) -> GenerationRequest:
+    content = apply_headers(decode_json(body), request.headers, names_model=hosted is None)
     generation = parse_request(content, request.state.request_id)
-    if rom_id is not None:
-        if generation.model not in ("auto", rom_id):
-            raise InvalidRequest(f"is {generation.model!r}, and the address says {rom_id!r}", param="model")
-        generation = replace(generation, model=rom_id)
+    if hosted is not None:
+        if generation.model not in ("auto", hosted.name, hosted.rom_id):
+            raise InvalidRequest(f"is {generation.model!r}, and the address says {hosted.name!r}", param="model")
+        generation = replace(generation, model=hosted.rom_id)
     if generation.stream or (wanted := _wanted_image(request)) is None:
         return generation
     return _one_image(generation, wanted.format)

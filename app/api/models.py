@@ -57,7 +57,7 @@ async def unload(model_name: str, request: Request) -> dict[str, str]:
 @router.post("/models/{model_name:path}/invoke")
 async def invoke(model_name: str, request: Request) -> Response:
     """As `/invocations`, on this model."""
-    return await answer(request, _hosted(request).get(model_name).rom_id)
+    return await answer(request, _hosted(request).get(model_name))
 
 
 def _describe(model: HostedModel) -> dict[str, str]:

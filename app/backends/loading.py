@@ -46,6 +46,7 @@ class Loading:
         self._placement = _place(options)
         self._options = without_fusing(options) if rom.base else options
         self._lora: Lora | None = None
+        self._part = "model_index.json"  # that was begun last
         self._identities = pool.identities
 
     def __enter__(self) -> Loading:
@@ -60,7 +61,8 @@ class Loading:
         if error is not None:
             self.holding.release()
         if isinstance(error, _FOREIGN):
-            raise ManifestError(f"the model does not load: {str(error).strip().splitlines()[0]}") from error
+            reason = repr(error) if isinstance(error, KeyError) else str(error).strip().splitlines()[0]
+            raise ManifestError(f"the model does not load: {self._part}: {reason}") from error
 
     def tokenizer(self, cls: Any, name: str) -> Any:
         return cls.from_pretrained(self._folder(name), local_files_only=True)
@@ -100,6 +102,7 @@ class Loading:
         return read_memory_model(self._directory, self._placement.dtype.itemsize)
 
     def scheduler(self) -> dict[str, Any]:
+        self._part = "scheduler"
         return read_json(self._directory / "scheduler" / "scheduler_config.json")
 
     def _key(self, name: str) -> str:
@@ -135,6 +138,7 @@ class Loading:
         return OpenVinoDenoiser(convert_once(self._rom, cls.__name__, dtype, cache), dtype)
 
     def _folder(self, name: str) -> Path:
+        self._part = name
         folder = self._directory / name
         if not folder.is_dir():
             raise ManifestError(f"component {name!r} is missing: its family needs it")

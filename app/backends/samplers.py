@@ -14,7 +14,8 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 
 from app.backends.base import SampledPath
-from app.backends.schedulers import ADAPTED, TRIAL_STEPS
+from app.backends.schedulers import TRIAL_STEPS
+from app.core import ADAPTED_SCHEDULERS
 from app.diffusion.latents import make_generator
 from app.diffusion.steps import CLEAN, NoiseLevel
 from app.errors import InvalidRequest
@@ -54,7 +55,7 @@ class DiffusersAdapter:
 
     def lay_out(self, scheduler: str, num_inference_steps: int, begin: int) -> SampledPath:
         """The path from inference step `begin` on. Raises InvalidRequest naming a class that cannot do it, and why."""
-        if scheduler not in ADAPTED:
+        if scheduler not in ADAPTED_SCHEDULERS:
             raise InvalidRequest(f"{scheduler} is no class of diffusers that works here", param="scheduler")
         try:
             return self._laid_out(scheduler, num_inference_steps, begin)

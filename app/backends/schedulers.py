@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app.core import ADAPTED_SCHEDULERS
 from app.errors import InvalidRequest, ManifestError
 from app.roms.manifest import read_json
 
@@ -13,26 +14,6 @@ if TYPE_CHECKING:
     from app.backends.base import SchedulerAdapter
 
 _FALLBACK = "dpmpp_2m"  # for classes that nothing here does
-# Diffusers' classes whose own objects can step a row: they sample what is clean + noise, and draw from its generator.
-# DPMSolverSDEScheduler draws from torchsde; the EDM and flow matching classes are for models of another kind.
-ADAPTED = (
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "SASolverScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-)
 TRIAL_STEPS = 10
 _OWN_SIGMAS: dict[str, tuple[object, ...]] = {  # other ways to space steps than those of NoiseSchedule
     "use_exponential_sigmas": (False,),
@@ -106,7 +87,7 @@ def adapted_class(directory: Path) -> str | None:
         return None
     nearest, name = _nearest(config), str(config.get("_class_name", ""))
     is_table = nearest is not None and not _differing(nearest, config)
-    return name if name in ADAPTED and not is_table else None
+    return name if name in ADAPTED_SCHEDULERS and not is_table else None
 
 
 def _nearest(config: Mapping[str, Any]) -> Offer | None:

@@ -8,19 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.common import DEFAULT_URL, Url, or_leave
+from app.cli.common import DEFAULT_URL, Url, leave, or_leave
 from app.client import Client
 
 roms = typer.Typer(help="What a service, a directory or a bucket has to offer.", no_args_is_help=True)
+DEFAULT_CACHE_DIR = Path("~/.cache/cartridge")
+CacheDir = Annotated[Path, typer.Option(help="The cache of their service.", envvar="CARTRIDGE_CACHE_DIR")]
 
 
 @roms.command("list")
 def list_roms(
-    directory: Annotated[Path | None, typer.Argument(help="Look here instead of asking a service.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A directory or s3://bucket/prefix to look at, instead of asking a service.")
+    ] = None,
     url: Url = DEFAULT_URL,
+    cache_dir: CacheDir = DEFAULT_CACHE_DIR,
 ) -> None:
     """ROMs with their family, size and state."""
-    rows, broken = _from_directory(directory) if directory else _from_service(url)
+    rows, broken = _from_source(source, cache_dir.expanduser()) if source else _from_service(url)
     print(f"{'ID':<24}{'FAMILY':<20}{'PARAMETERS':>12}  STATE")
     for row in rows:
         print(f"{row['id']:<24}{row['family']:<20}{row['parameters']:>12,}  {row['state'].replace('_', ' ')}")
@@ -32,9 +37,7 @@ def list_roms(
 def pull_roms(
     source: Annotated[str, typer.Argument(help="s3://bucket/prefix, with ?region= and &endpoint_url= where needed.")],
     rom_ids: Annotated[list[str] | None, typer.Argument(help="Only these; all, unless told.")] = None,
-    cache_dir: Annotated[
-        Path, typer.Option(help="The cache of the service that is to find them.", envvar="CARTRIDGE_CACHE_DIR")
-    ] = Path("~/.cache/cartridge"),
+    cache_dir: CacheDir = DEFAULT_CACHE_DIR,
 ) -> None:
     """Bring ROMs from a bucket into a cache directory, verified. Broken off, it goes on from there the next time."""
     from app.cli.pulling import Pulling
@@ -58,6 +61,8 @@ def convert_rom(
     from app.backends.pickles import convert_pickle
 
     target = output or file.with_suffix(".safetensors")
+    if target == file:
+        leave(f"{file} is called .safetensors, whatever is in it; say with --output where to")
     count = or_leave(lambda: convert_pickle(file, target))
     print(f"{target}  {count} tensors")
 
@@ -68,13 +73,26 @@ def _from_service(url: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
     return info["roms"], info["quarantined"]
 
 
-def _from_directory(directory: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _from_source(source: str, cache_dir: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    from app.roms.disk import RomDisk
     from app.roms.library import RomLibrary
+    from app.roms.s3 import S3Store
     from app.roms.store import open_store
 
-    catalog = or_leave(lambda: RomLibrary([open_store(f"file://{directory.resolve()}")])).catalog
+    store = or_leave(lambda: open_store(source))
+    disk = RomDisk(cache_dir) if isinstance(store, S3Store) else None
+    library = or_leave(lambda: RomLibrary([store], disk))
+    library.read_buckets()
+    library.close()
+    for trouble in library.troubles().values():
+        leave(trouble)
     rows = [
-        {"id": rom.id, "family": rom.manifest.family, "parameters": rom.num_parameters, "state": "on disk"}
-        for rom in catalog
+        {
+            "id": rom.id,
+            "family": rom.manifest.family,
+            "parameters": rom.num_parameters,
+            "state": "on disk" if disk is None or disk.is_whole(rom) else "in the bucket",
+        }
+        for rom in library.catalog
     ]
-    return rows, catalog.quarantined
+    return rows, library.catalog.quarantined

@@ -151,7 +151,7 @@ def read_rom(path: Path) -> Rom:
         manifest = of_family(manifest, found.architecture.family, found.path.name)
         return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)
     if not manifest.family:
-        raise ManifestError(f"{MANIFEST_NAME}: family: Field required")
+        raise ManifestError(f"{MANIFEST_NAME}: family: required where there is no checkpoint in one file to tell it")
     if manifest.family in _DIFFUSERS_FAMILIES and not (path / INDEX_NAME).exists():
         raise ManifestError(f"it holds neither {INDEX_NAME} nor a checkpoint in one file")
     return Rom(manifest, path, read_components(path, manifest))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from app.core import Decoder, LongPrompts
+from app.core import ADAPTED_SCHEDULERS, SCHEDULERS, Decoder, LongPrompts
 from app.errors import ManifestError
 
 ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
@@ -59,6 +59,13 @@ class Preset(_Frozen):
     partial_share: float = Field(default=0.5, gt=0, le=1)  # of the steps: the least that is worth accepting
     degrade: tuple[Literal["steps", "size", "twin"], ...] = ("steps", "size", "twin")  # tried in this order
     twin: str | None = Field(default=None, pattern=ROM_ID.pattern)  # a faster ROM of the same domain
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_offered(cls, scheduler: str | None) -> str | None:
+        if scheduler not in (None, *SCHEDULERS, *ADAPTED_SCHEDULERS):
+            raise ValueError(f"{scheduler!r} is not offered; offered: {', '.join((*SCHEDULERS, *ADAPTED_SCHEDULERS))}")
+        return scheduler
 
     @field_validator("guidance_interval")
     @classmethod
@@ -109,6 +116,8 @@ class RomManifest(_Frozen):
     def _complete(self) -> RomManifest:
         if "{prompt}" not in self.prompt_template:
             raise ValueError("prompt_template must contain {prompt}")
+        if self.base == self.id:
+            raise ValueError("base: a ROM cannot be its own")
         if self.base is None and "lora_scale" in self.model_fields_set:
             raise ValueError("lora_scale is of a LoRA, which has a base")
         if "default" not in self.presets:
@@ -132,17 +141,19 @@ def read_manifest(directory: Path) -> RomManifest:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(f"{MANIFEST_NAME}: {field}: {first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ManifestError(": ".join(filter(None, (MANIFEST_NAME, field, reason)))) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object. Raises ManifestError naming the file."""
+    """One JSON object. Raises ManifestError naming the file, and its folder in the ROM."""
+    name = path.name if path.name == INDEX_NAME else f"{path.parent.name}/{path.name}"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ManifestError(f"{path.name} cannot be read: {error}") from error
+        raise ManifestError(f"{name} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise ManifestError(f"{path.name} must hold an object")
+        raise ManifestError(f"{name} must hold an object")
     return content
 
 

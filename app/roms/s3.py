@@ -18,10 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from app.errors import SettingsError, StoreUnavailable
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME
+from app.roms.single_file import SUFFIXES
 
 _SCHEME = "s3://"
 _OPTIONS = {"region", "endpoint_url"}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ALONE = "a model in one file needs a folder of its own in a bucket, with a rom.yaml beside it"
 _MAX_NAME_BYTES = 255  # of a file or folder, as file systems have it
 _SIGNED_FOR_S = 3600
 _CONNECT_TIMEOUT_S = 5.0
@@ -72,12 +74,12 @@ class S3Store:
         address = urlsplit(source)
         options = parse_qs(address.query, keep_blank_values=True)
         if not source.startswith(_SCHEME) or not _BUCKET.fullmatch(address.netloc) or address.fragment:
-            raise SettingsError(f"CARTRIDGE_ROM_SOURCES: {source} is not s3://bucket/prefix")
+            raise SettingsError(f"{source} is not s3://bucket/prefix")
         if unknown := sorted(options.keys() - _OPTIONS):
-            raise SettingsError(f"CARTRIDGE_ROM_SOURCES: {source}: {unknown[0]!r} is none of region, endpoint_url")
+            raise SettingsError(f"{source}: {unknown[0]!r} is none of region, endpoint_url")
         chosen = {name: values[-1] for name, values in options.items()}
         if not chosen.get("endpoint_url", "http://").startswith(("http://", "https://")):
-            raise SettingsError(f"CARTRIDGE_ROM_SOURCES: {source}: endpoint_url must begin with http:// or https://")
+            raise SettingsError(f"{source}: endpoint_url must begin with http:// or https://")
         return cls(
             address.netloc,
             unquote(address.path),
@@ -101,12 +103,16 @@ class S3Store:
         objects = self._list(self.prefix)
         if self._is_rom(path for path, _ in objects):
             return [self._rom(self.prefix.rstrip("/").rpartition("/")[2] or self.bucket, objects)]
+        alone: list[RemoteRom] = []
         grouped: dict[str, list[tuple[str, RemoteFile]]] = {}
         for path, file in objects:
             name, slash, rest = path.partition("/")
-            if slash and name:
+            if not slash and name.endswith(SUFFIXES):
+                alone.append(RemoteRom(name.rpartition(".")[0], self.source, (file,), _ALONE, store=self))
+            elif slash and name:
                 grouped.setdefault(name, []).append((rest, file))
-        return [self._rom(name, files) for name, files in sorted(grouped.items()) if self._is_rom(p for p, _ in files)]
+        roms = [self._rom(name, files) for name, files in sorted(grouped.items()) if self._is_rom(p for p, _ in files)]
+        return roms + alone
 
     def relist(self, remote: RemoteRom) -> RemoteRom:
         """The ROM as it is now. Raises StoreUnavailable."""
@@ -163,7 +169,7 @@ class S3Store:
             what = f"{options['Key']} of {self.source}" if "Key" in options else self.source
             raise StoreUnavailable(f"{what} cannot be read: {reason}", retry_after_s=5) from error
         except BotoCoreError as error:
-            raise StoreUnavailable(f"{self.source} cannot be reached: {error}", retry_after_s=5) from error
+            raise StoreUnavailable(f"{self.source} cannot be read: {error}", retry_after_s=5) from error
 
     def _connect(self) -> Any:
         config = Config(

@@ -71,7 +71,7 @@ def open_store(source: str, unpack_dir: Path | None = None) -> RomStore:
         return S3Store.parse(source)
     root = Path(unquote(source.removeprefix("file://"))).expanduser()
     if not root.is_dir():
-        raise SettingsError(f"CARTRIDGE_ROM_SOURCES: {source} is not a directory")
+        raise SettingsError(f"{source} is not a directory")
     return FileStore(root.resolve(), unpack_dir)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.backends.schedulers import ADAPTED
+from app.core import ADAPTED_SCHEDULERS
 from tests.oracle.test_tasks import make_source
 from tests.support.pairs import Pair, Pairs
 from tests.support.tiny_rom import STABLE_DIFFUSION_SCHEDULE, TinyRom, build_tiny_rom
@@ -44,7 +44,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("rom", ["sd", "sd v_prediction", "sdxl"])
-@pytest.mark.parametrize("scheduler", ADAPTED)
+@pytest.mark.parametrize("scheduler", ADAPTED_SCHEDULERS)
 def test_latents_are_those_of_the_pipeline(pairs: Pairs, rom: str, scheduler: str) -> None:
     pairs[rom].assert_same_latents(scheduler=scheduler)
 

@@ -94,6 +94,12 @@ def test_an_unloaded_model_is_gone_and_so_is_its_memory(hosting: Serving, unpack
         assert problem(answer, 404, "unknown_model")["param"] == "model_name"
 
 
+def test_a_request_may_name_the_model_as_the_platform_does(hosting: Serving, unpacked: Path) -> None:
+    load(hosting, unpacked, "first")
+    answer = hosting.http.post("/models/first/invoke", json={"prompt": "a red star", "model": "first"})
+    assert answer.status_code == 200, answer.text
+
+
 def test_a_request_for_another_model_than_its_address_names_is_refused(hosting: Serving, unpacked: Path) -> None:
     load(hosting, unpacked, "first")
     answer = hosting.http.post("/models/first/invoke", json={"prompt": "a red star", "model": "second"})

@@ -26,6 +26,15 @@ def test_prefixes_with_a_manifest_or_an_index_are_roms(bucket: Bucket, tmp_path:
     assert names(bucket) == ["fake", "painter"]
 
 
+def test_model_in_one_file_that_lies_by_itself_is_told_of(bucket: Bucket, disk: RomDisk, tmp_path: Path) -> None:
+    bucket.sync(write_manifest(tmp_path / "fake"))
+    bucket.put("roms/dream.safetensors", b"x")
+    dream = bucket.rom("dream")
+    with pytest.raises(ManifestError, match="needs a folder of its own"):
+        disk.survey(dream)
+    assert names(bucket) == ["fake", "dream"]
+
+
 def test_prefix_that_is_a_rom_by_itself_is_a_store_of_one(bucket: Bucket, disk: RomDisk, tmp_path: Path) -> None:
     bucket.sync(write_manifest(tmp_path / "fake"))
     (remote,) = S3Store.parse(bucket.source.replace("/roms/", "/roms/fake")).list_roms()

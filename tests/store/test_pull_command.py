@@ -17,7 +17,11 @@ CARTRIDGE = Path(sys.executable).with_name("cartridge")
 
 
 def pull(source: str, *rom_ids: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(CARTRIDGE), "roms", "pull", source, *rom_ids]
+    return run("pull", source, *rom_ids, cache=cache)
+
+
+def run(*words: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(CARTRIDGE), "roms", *words]
     environ = {**os.environ, "CARTRIDGE_CACHE_DIR": str(cache)}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
@@ -66,6 +70,16 @@ def test_what_cannot_be_pulled_is_named_and_the_rest_is_there(bucket: Bucket, ca
     assert done.returncode == 1
     assert done.stdout.startswith("painter  ")
     assert "potter: rom.yaml" in done.stderr
+
+
+def test_a_bucket_is_listed_with_what_of_it_is_here(bucket: Bucket, cache: Path, tmp_path: Path) -> None:
+    for name in ("painter", "potter"):
+        bucket.sync(write_rom(tmp_path / name, 200 * KIB))
+    pull(bucket.source, "painter", cache=cache)
+    listed = run("list", bucket.source, cache=cache)
+    assert listed.returncode == 0, listed.stderr
+    states = {line.split()[0]: line.rpartition("  ")[2] for line in listed.stdout.splitlines()[1:]}
+    assert states == {"painter": "on disk", "potter": "in the bucket"}
 
 
 def test_wrong_names_are_one_line(bucket: Bucket, cache: Path, tmp_path: Path) -> None:

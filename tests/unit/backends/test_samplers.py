@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.backends.samplers import DiffusersAdapter, estimate_clean
-from app.backends.schedulers import ADAPTED
+from app.core import ADAPTED_SCHEDULERS
 from app.diffusion.latents import make_generator
 from app.errors import InvalidRequest
 from tests.support.paths import first_noise, model
@@ -38,7 +38,7 @@ def test_clean_image_is_the_one_that_schedulers_tell(name: str, prediction_type:
         latents = stepped.prev_sample
 
 
-@pytest.mark.parametrize("name", ADAPTED)
+@pytest.mark.parametrize("name", ADAPTED_SCHEDULERS)
 def test_last_clean_image_is_what_the_path_ends_in(name: str) -> None:
     """But for the last of PNDM, LMS and TCD, which are sums over more than it."""
     path = DiffusersAdapter(STABLE_DIFFUSION).lay_out(name, 12, 0)

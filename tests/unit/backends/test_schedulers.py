@@ -10,8 +10,8 @@ import pytest
 from diffusers.schedulers import KarrasDiffusionSchedulers
 
 from app.backends.samplers import DiffusersAdapter
-from app.backends.schedulers import ADAPTED, OFFERS, adapted_class, find_scheduler
-from app.core import SCHEDULERS
+from app.backends.schedulers import OFFERS, adapted_class, find_scheduler
+from app.core import ADAPTED_SCHEDULERS, SCHEDULERS
 from tests.support.oracles import ORACLES
 
 
@@ -42,7 +42,7 @@ def test_settings_that_no_table_has_are_left_to_the_class(scheduler: str, settin
     assert find_scheduler(config, DiffusersAdapter(config)) == (config["_class_name"], None)
 
 
-@pytest.mark.parametrize("name", ADAPTED)
+@pytest.mark.parametrize("name", ADAPTED_SCHEDULERS)
 def test_class_that_no_table_has_is_taken_as_it_is(name: str) -> None:
     config = {"_class_name": name, "skip_prk_steps": True}
     found, why_not = find_scheduler(config, DiffusersAdapter(config))
@@ -71,8 +71,8 @@ def test_class_that_cannot_work_has_a_stand_in_and_a_reason(config: dict[str, An
 def test_every_class_that_diffusers_calls_compatible_is_known() -> None:
     """All but those that draw noise of their own, or scale what the model sees in a way of their own."""
     strange = {"DPMSolverSDEScheduler", "EDMEulerScheduler"}
-    assert {kind.name for kind in KarrasDiffusionSchedulers} - set(ADAPTED) == strange
-    assert set(OFFERS) <= set(ADAPTED)
+    assert {kind.name for kind in KarrasDiffusionSchedulers} - set(ADAPTED_SCHEDULERS) == strange
+    assert set(OFFERS) <= set(ADAPTED_SCHEDULERS)
 
 
 def test_files_tell_the_class_without_loading_anything(tmp_path: Path) -> None:

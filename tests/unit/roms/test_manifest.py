@@ -123,6 +123,7 @@ def test_id_that_is_no_id_is_refused(directory: Path, rom_id: str) -> None:
         ({"presets": {"default": {"degrade": ["colours"]}}}, "presets.default.degrade"),
         ({"presets": {"default": {"degrade": ["twin", "size"]}}}, "presets.default.degrade"),
         ({"presets": {"default": {"twin": "No Id"}}}, "presets.default.twin"),
+        ({"presets": {"fast": {"scheduler": "EulerScheduler"}}}, "presets.fast.scheduler: 'EulerScheduler'"),
         ({"limits": {"max_batch": 0}}, "limits.max_batch"),
         ({"files": [{"path": "a", "bytes": 1, "sha256": "short"}]}, "files.0.sha256"),
         ({"prompt_template": "no place for it"}, "prompt_template"),
