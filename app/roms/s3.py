@@ -112,7 +112,8 @@ class S3Store:
             elif slash and name:
                 grouped.setdefault(name, []).append((rest, file))
         roms = [self._rom(name, files) for name, files in sorted(grouped.items()) if self._is_rom(p for p, _ in files)]
-        return roms + alone
+        taken = {rom.name for rom in roms}
+        return roms + [rom for rom in alone if rom.name not in taken]
 
     def relist(self, remote: RemoteRom) -> RemoteRom:
         """The ROM as it is now. Raises StoreUnavailable."""

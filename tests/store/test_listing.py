@@ -28,7 +28,8 @@ def test_prefixes_with_a_manifest_or_an_index_are_roms(bucket: Bucket, tmp_path:
 
 def test_model_in_one_file_that_lies_by_itself_is_told_of(bucket: Bucket, disk: RomDisk, tmp_path: Path) -> None:
     bucket.sync(write_manifest(tmp_path / "fake"))
-    bucket.put("roms/dream.safetensors", b"x")
+    for key in ("roms/dream.safetensors", "roms/fake.safetensors"):
+        bucket.put(key, b"x")
     dream = bucket.rom("dream")
     with pytest.raises(ManifestError, match="needs a folder of its own"):
         disk.survey(dream)
