@@ -1,18 +1,19 @@
-"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of scenes (Rombach et al. 2022, section 3.1)."""
+"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of images (Rombach et al. 2022, section 3.1)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
-from training.drawing import draw_scene
+from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
-from training.scenes import IMAGE_SIZE, random_spec
+from training.scenes import IMAGE_SIZE
 
 _CROP = 64  # pixels
 
@@ -21,7 +22,7 @@ _CROP = 64  # pixels
 class VaeConfig:
     loop: LoopConfig
     decoder_loop: LoopConfig  # afterwards, the decoder alone
-    scenes: int
+    images: int  # drawn once
     block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
     kl_weight: float = 3e-5
     edge_weight: float = 0.5
@@ -29,19 +30,19 @@ class VaeConfig:
     latent_noise: float = 0.06  # of the latents' standard deviation, while the decoder trains alone
 
 
-def train_vae(config: VaeConfig, directory: Path) -> AutoencoderKL:
+def train_vae(config: VaeConfig, domain: Domain[Any], directory: Path) -> AutoencoderKL:
     torch.manual_seed(config.loop.seed)
     vae = new_vae(config).to(device())
-    images = _scenes(config.scenes, config.loop.seed)
+    images = _images(domain, config)
     train("vae", vae, lambda draw: _loss(vae, _crops(images, draw), draw, config), config.loop, directory)
     vae.eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
     return vae
 
 
-def refine_decoder(config: VaeConfig, vae: AutoencoderKL, directory: Path) -> AutoencoderKL:
+def refine_decoder(config: VaeConfig, domain: Domain[Any], vae: AutoencoderKL, directory: Path) -> AutoencoderKL:
     """Sharpen the decoder, and make it forgive small errors of the denoiser. Latents stay what they are."""
-    images = _scenes(config.scenes, config.loop.seed)
+    images = _images(domain, config)
     vae.decoder.requires_grad_(True)
 
     def loss(draw: Draw) -> torch.Tensor:
@@ -77,9 +78,9 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return (pixels.float() / 127.5 - 1).contiguous()
 
 
-def _scenes(count: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng((seed, 1))
-    return np.stack([draw_scene(random_spec(rng), rng) for _ in range(count)])
+def _images(domain: Domain[Any], config: VaeConfig) -> np.ndarray:
+    rng = np.random.default_rng((config.loop.seed, 1))
+    return np.stack([domain.image(domain.random_spec(rng), rng) for _ in range(config.images)])
 
 
 def _crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
