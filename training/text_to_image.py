@@ -12,12 +12,12 @@ from transformers import CLIPTextModel
 
 from app.roms.manifest import RomManifest
 from training.diffusion import Conditions, DiffusionConfig, new_scheduler, new_unet, train_diffusion
-from training.domains.domain import ReadableDomain
+from training.domains.domain import Domain, ReadableDomain
 from training.export import build_pipeline, publish
 from training.loop import device
 from training.text_encoder import TextEncoderConfig, train_text_encoder
 from training.tokenizer import train_tokenizer
-from training.vae import VaeConfig, refine_decoder, train_vae
+from training.vae import VaeConfig, refine_decoder, train_vae, widen_vae
 
 _STAGES = ("text_encoder", "vae", "decoder", "diffusion")
 
@@ -33,6 +33,7 @@ class TextToImage:
     text_encoder: TextEncoderConfig
     vae: VaeConfig
     diffusion: DiffusionConfig
+    relatives: tuple[Domain[Any], ...] = ()  # what else the autoencoder is to show, for ROMs that will share it
 
     def make(self, work: Path, store: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ class TextToImage:
             lambda: train_text_encoder(self.text_encoder, domain, tokenizer, work),
         )
         vae = _stage(work / "vae", AutoencoderKL, lambda: train_vae(self.vae, domain, work))
-        refined = _stage(work / "vae_refined", AutoencoderKL, lambda: refine_decoder(self.vae, domain, vae, work))
+        refined = self._refine(vae, work)
         conditions = Conditions(tokenizer, text_encoder, vae)
         unet = new_unet(self.diffusion, text_encoder.config.hidden_size)
         unet = train_diffusion(self.diffusion, domain, conditions, unet, work)
@@ -52,14 +53,21 @@ class TextToImage:
         publish(pipeline, self.manifest, self.samples, _STAGES, work, store)
 
     def smoke(self) -> TextToImage:
-        vae, text_encoder = self.vae, self.text_encoder
         return replace(
             self,
             captions=500,
-            text_encoder=replace(text_encoder, loop=text_encoder.loop.smoke()),
-            vae=replace(vae, loop=vae.loop.smoke(), decoder_loop=vae.decoder_loop.smoke(), images=32),
+            text_encoder=replace(self.text_encoder, loop=self.text_encoder.loop.smoke()),
+            vae=self.vae.smoke(),
             diffusion=replace(self.diffusion.smoke(), block_out_channels=(32, 64)),
         )
+
+    def _refine(self, vae: AutoencoderKL, work: Path) -> AutoencoderKL:
+        """The autoencoder that ships: of the same latents as far as the domain goes."""
+        domains = (self.domain, *self.relatives)
+        wide = vae
+        if self.relatives:
+            wide = _stage(work / "vae_wide", AutoencoderKL, lambda: widen_vae(self.vae, domains, vae, work))
+        return _stage(work / "vae_refined", AutoencoderKL, lambda: refine_decoder(self.vae, domains, wide, work))
 
 
 def _stage(directory: Path, cls: Any, make: Callable[[], Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.roms.manifest import Domain, Limits, Preset, RomManifest
 from training.diffusion import DiffusionConfig
 from training.domains.shapes import ShapesDomain
+from training.domains.sketch import SketchDomain
 from training.loop import LoopConfig
 from training.text_encoder import TextEncoderConfig
 from training.text_to_image import TextToImage
@@ -51,6 +52,7 @@ _MANIFEST = RomManifest(
 SHAPES = TextToImage(
     manifest=_MANIFEST,
     domain=ShapesDomain(),
+    relatives=(SketchDomain(),),
     samples=(
         "a large red star on a black background",
         "a small blue ring on cream",
@@ -65,6 +67,7 @@ SHAPES = TextToImage(
     text_encoder=TextEncoderConfig(LoopConfig(steps=1000, batch_size=128, learning_rate=1e-3)),
     vae=VaeConfig(
         loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
+        widen_loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1e-3),
         decoder_loop=LoopConfig(steps=6000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
         images=4000,
     ),
