@@ -10,8 +10,8 @@ from training.ink import sketch_scene
 from training.scenes import SceneSpec, random_spec
 
 # What comes before and after the scene's own words. The text encoder is that of `shapes`, which knows neither "ink" nor
-# "sketch": the phrases that come twice are those that it reads past (it still tells all of the scene in 98 % of captions;
-# with the others in 36 to 79 %).
+# "sketch". The phrases that come twice are those that it reads past: it still tells all of the scene in at least 98 %
+# of captions, with the others in 36 to 79 %.
 FRAMES = (
     ("an ink drawing of ", ""),
     ("an ink drawing of ", ""),
