@@ -8,20 +8,24 @@ import sys
 from pathlib import Path
 
 from training.fine_tuning import MissingBaseError
-from training.recipes import RECIPES
+from training.recipes import RECIPES, Recipe
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("rom", choices=sorted(RECIPES))
-    parser.add_argument("--work", type=Path, default=Path("build/training"), help="checkpoints and curves")
-    parser.add_argument("--store", type=Path, default=Path("model_store"), help="where the ROM goes")
-    parser.add_argument("--smoke", action="store_true", help="the same stages with next to no work, under a minute")
+    parser.add_argument("--work", type=Path, help="checkpoints and curves (default: build/training)")
+    parser.add_argument("--store", type=Path, help="where the ROM goes (default: model_store)")
+    smoke = "the same stages with next to no work, under a minute; all below build/smoke unless told otherwise"
+    parser.add_argument("--smoke", action="store_true", help=smoke)
     arguments = parser.parse_args()
-    recipe = RECIPES[arguments.rom]
+    recipe: Recipe = RECIPES[arguments.rom]
+    build, store = Path("build"), Path("model_store")
+    if arguments.smoke:  # never over a trained ROM, nor on from its checkpoints
+        recipe, build, store = recipe.smoke(), build / "smoke", build / "smoke" / store
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     try:
-        (recipe.smoke() if arguments.smoke else recipe).make(arguments.work / arguments.rom, arguments.store)
+        recipe.make((arguments.work or build / "training") / arguments.rom, arguments.store or store)
     except MissingBaseError as error:
         sys.exit(str(error))
 

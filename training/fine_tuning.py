@@ -9,10 +9,9 @@ from typing import Any
 
 from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
 from evaluation.rom import load_pipeline
-from training.diffusion import Conditions, DiffusionConfig, train_diffusion
+from training.diffusion import Conditions, DiffusionConfig, new_scheduler, train_diffusion
 from training.domains.domain import Domain
-from training.export import publish
-from training.loop import device
+from training.export import build_pipeline, publish
 
 _SHARED = ("tokenizer", "text_encoder", "vae")
 
@@ -37,11 +36,11 @@ class FineTuning:
             raise MissingBaseError(f"{base} is no ROM: make {self.base} first, it is where {self.manifest.id} starts")
         work = work / _digest(base)
         work.mkdir(parents=True, exist_ok=True)
-        pipeline = load_pipeline(base)
-        text_encoder = pipeline.text_encoder.requires_grad_(False)
-        vae = pipeline.vae.requires_grad_(False)
-        conditions = Conditions(pipeline.tokenizer, text_encoder.to(device()), vae.to(device()))
-        pipeline.unet = train_diffusion(self.diffusion, self.domain, conditions, pipeline.unet, work)
+        start = load_pipeline(base)
+        tokenizer, text_encoder, vae = start.tokenizer, start.text_encoder, start.vae
+        conditions = Conditions(tokenizer, text_encoder.requires_grad_(False), vae.requires_grad_(False))
+        unet = train_diffusion(self.diffusion, self.domain, conditions, start.unet, work)
+        pipeline = build_pipeline(vae, text_encoder, tokenizer, unet, new_scheduler())
         shared = {name: base / name for name in _SHARED}
         publish(pipeline, self.manifest, self.samples, ("diffusion",), work, store, shared)
 

@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 from scipy import ndimage
-from sklearn.datasets import load_digits
 
 from training.scenes import IMAGE_SIZE
 from training.written_numbers import BOARDS, CHALKS, DIGITS, INKS, PAPERS, NumberSpec
@@ -29,6 +28,8 @@ _BLUR = 0.4  # cells
 @cache
 def samples(digit: str, held_out: bool) -> np.ndarray:
     """Images of one digit, float [N, 12, 12], ink near 1, centred in the row: those to train on, or those held out."""
+    from sklearn.datasets import load_digits  # here, so that other recipes run without it
+
     data = load_digits()
     images = data.images[data.target == DIGITS.index(digit)] / 16
     is_held_out = np.arange(len(images)) % _HELD_OUT_EVERY == 0

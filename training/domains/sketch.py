@@ -9,17 +9,25 @@ from training.domains.shapes import scene_facts
 from training.ink import sketch_scene
 from training.scenes import SceneSpec, random_spec
 
-FRAMES = (  # what comes before and after the scene's own words
-    ("an ink sketch of ", ""),
+# What comes before and after the scene's own words. The text encoder is that of `shapes`, which knows neither "ink" nor
+# "sketch". The phrases that come twice are those that it reads past: it still tells all of the scene in at least 98 %
+# of captions, with the others in 36 to 79 %.
+FRAMES = (
+    ("an ink drawing of ", ""),
+    ("an ink drawing of ", ""),
+    ("a drawing of ", ", in ink"),
+    ("a drawing of ", ", in ink"),
+    ("", ", ink drawing"),
+    ("", ", ink drawing"),
+    ("", ", in ink"),
+    ("", ", in ink"),
+    ("", ", a drawing in ink"),
+    ("", ", a drawing in ink"),
     ("an ink sketch of ", ""),
     ("a sketch of ", ", in ink"),
-    ("an ink drawing of ", ""),
-    ("a hatched drawing of ", ""),
     ("a pen drawing of ", ", hatched"),
     ("", ", ink sketch"),
-    ("", ", ink drawing"),
     ("", ", hatched ink drawing"),
-    ("", ", pen and ink"),
 )
 
 
