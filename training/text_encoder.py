@@ -9,9 +9,10 @@ frozen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +29,13 @@ _NO_REGISTER = -100  # cross entropy's mark for what does not count
 @dataclass(frozen=True)
 class TextEncoderConfig:
     loop: LoopConfig
+    widen_loop: LoopConfig | None = None  # afterwards, on captions of the domain's relatives too
     hidden_size: int = 192
     layers: int = 4
+    anchor_weight: float = 5.0
+
+    def smoke(self) -> TextEncoderConfig:
+        return replace(self, loop=self.loop.smoke(), widen_loop=self.widen_loop and self.widen_loop.smoke())
 
 
 class Reader(nn.Module):
@@ -43,10 +49,10 @@ class Reader(nn.Module):
             nn.ModuleList(nn.Linear(width, len(answers)) for answers in questions) for questions in roles
         )
 
-    def forward(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
-        """Logits of every question at every position of its role, each [B, positions, answers]."""
+    def forward(self, token_ids: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """States [B, tokens, width]; logits of every question where its role is, each [B, positions, answers]."""
         states = self.tower(token_ids).last_hidden_state
-        return [
+        return states, [
             head(states[:, role :: len(self.roles)])
             for role, heads in enumerate(self.roles)
             for head in heads  # type: ignore[attr-defined]
@@ -58,7 +64,33 @@ def train_text_encoder(
 ) -> CLIPTextModel:
     torch.manual_seed(config.loop.seed)
     reader = Reader(new_text_encoder(config, tokenizer), domain.roles).to(device())
-    train("text_encoder", reader, lambda draw: _loss(reader, domain, tokenizer, draw), config.loop, directory)
+    train("text_encoder", reader, lambda draw: _read(reader, domain, tokenizer, draw).loss, config.loop, directory)
+    return reader.tower.eval().requires_grad_(False)
+
+
+def widen_text_encoder(
+    config: TextEncoderConfig,
+    domains: tuple[ReadableDomain[Any], ...],
+    tokenizer: CLIPTokenizer,
+    tower: CLIPTextModel,
+    directory: Path,
+) -> CLIPTextModel:
+    """Learn to read the first domain's relatives too, while the states of its own captions stay where they are.
+
+    So a denoiser that listens to the tower can listen to the wider one.
+    """
+    assert config.widen_loop is not None
+    torch.manual_seed(config.loop.seed)
+    reader = Reader(copy.deepcopy(tower).requires_grad_(True).train(), domains[0].roles).to(device())
+
+    def loss(draw: Draw) -> torch.Tensor:
+        own, *others = (_read(reader, domain, tokenizer, draw) for domain in domains)
+        with torch.no_grad(), autocast():
+            anchors = tower(own.token_ids).last_hidden_state.float()
+        reading = torch.stack([read.loss for read in (own, *others)]).mean()
+        return reading + config.anchor_weight * F.mse_loss(own.states.float(), anchors)
+
+    train("wide_text_encoder", reader, loss, config.widen_loop, directory)
     return reader.tower.eval().requires_grad_(False)
 
 
@@ -86,7 +118,13 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     return token_ids.to(device())
 
 
-def _loss(reader: Reader, domain: ReadableDomain[Any], tokenizer: CLIPTokenizer, draw: Draw) -> torch.Tensor:
+class _Read(NamedTuple):
+    loss: torch.Tensor
+    token_ids: torch.Tensor
+    states: torch.Tensor
+
+
+def _read(reader: Reader, domain: ReadableDomain[Any], tokenizer: CLIPTokenizer, draw: Draw) -> _Read:
     specs = [domain.random_spec(draw.numpy) for _ in range(draw.batch_size)]
     readings = [domain.read(spec, draw.numpy) for spec in specs]
     questions = [(role, answers) for role, group in enumerate(domain.roles) for answers in group]
@@ -99,12 +137,12 @@ def _loss(reader: Reader, domain: ReadableDomain[Any], tokenizer: CLIPTokenizer,
     token_ids = tokenize(tokenizer, [reading.text for reading in readings])
     is_register = (token_ids == tokenizer.eos_token_id).cumsum(1) > 1  # the padding repeats the end token
     with autocast():
-        logits = reader(token_ids)
+        states, logits = reader(token_ids)
     errors = [
         _read_error(group, target, is_register[:, role :: len(domain.roles)])
         for group, target, (role, _) in zip(logits, targets.to(device()).unbind(1), questions, strict=True)
     ]
-    return torch.stack(errors).mean()
+    return _Read(torch.stack(errors).mean(), token_ids, states)
 
 
 def _read_error(logits: torch.Tensor, target: torch.Tensor, is_register: torch.Tensor) -> torch.Tensor:

@@ -39,7 +39,7 @@ class ShapesDomain:
 
     def read(self, spec: SceneSpec, rng: np.random.Generator) -> Reading:
         caption = random_caption(spec, rng)
-        return Reading(caption.text, _answers(spec, caption))
+        return Reading(caption.text, scene_answers(spec, caption))
 
 
 def scene_facts(spec: SceneSpec) -> dict[str, str]:
@@ -50,7 +50,8 @@ def scene_facts(spec: SceneSpec) -> dict[str, str]:
     return facts | ({"relation": spec.relation} if spec.relation else {})
 
 
-def _answers(spec: SceneSpec, caption: Caption) -> tuple[str, ...]:
+def scene_answers(spec: SceneSpec, caption: Caption) -> tuple[str, ...]:
+    """What a reader of the caption must answer, in the order of the roles."""
     places = {"left of": ("left", "right"), "above": ("top", "bottom"), None: ("middle",)}[spec.relation]
     answers: list[str] = []
     for index in range(2):

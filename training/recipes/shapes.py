@@ -64,7 +64,10 @@ SHAPES = TextToImage(
         "a tiny red circle below a big blue square on white",
     ),
     captions=20_000,
-    text_encoder=TextEncoderConfig(LoopConfig(steps=1000, batch_size=128, learning_rate=1e-3)),
+    text_encoder=TextEncoderConfig(
+        LoopConfig(steps=1000, batch_size=128, learning_rate=1e-3),
+        widen_loop=LoopConfig(steps=1200, batch_size=64, learning_rate=5e-4),
+    ),
     vae=VaeConfig(
         loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
         widen_loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1e-3),
