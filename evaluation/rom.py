@@ -13,11 +13,8 @@ from evaluation.alignment import Generate
 from training.scenes import IMAGE_SIZE
 
 
-def load(directory: Path, preset: Preset) -> Generate:
-    """Load the ROM in float32; the function returned generates one image a prompt, each from its own seed.
-
-    Raises OSError when the directory holds no diffusers pipeline.
-    """
+def load_pipeline(directory: Path) -> StableDiffusionPipeline:
+    """The ROM in float32, on the fastest device there is. Raises OSError when it is no diffusers pipeline."""
     pipeline = StableDiffusionPipeline.from_pretrained(
         directory,
         safety_checker=None,
@@ -27,6 +24,15 @@ def load(directory: Path, preset: Preset) -> Generate:
         local_files_only=True,
     ).to("cuda" if torch.cuda.is_available() else "cpu")
     pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def load(directory: Path, preset: Preset) -> Generate:
+    """Load the ROM; the function returned generates one image a prompt, each from its own seed.
+
+    Raises OSError when the directory holds no diffusers pipeline.
+    """
+    pipeline = load_pipeline(directory)
 
     def generate(prompts: list[str], seeds: list[int]) -> list[np.ndarray]:
         output = pipeline(

@@ -44,15 +44,22 @@ class Caption:
 
 def full_caption(spec: SceneSpec, rng: np.random.Generator) -> Caption:
     """A caption that names everything."""
-    return _caption(spec, rng, unsaid=0.0)
+    return _caption(spec, rng, 0.0, _OPENINGS, _ENDINGS)
 
 
-def random_caption(spec: SceneSpec, rng: np.random.Generator) -> Caption:
+def random_caption(
+    spec: SceneSpec,
+    rng: np.random.Generator,
+    openings: tuple[str, ...] = _OPENINGS,
+    endings: tuple[str, ...] = _ENDINGS,
+) -> Caption:
     """A caption that now and then leaves out a size, a colour or the background."""
-    return _caption(spec, rng, unsaid=0.12)
+    return _caption(spec, rng, 0.12, openings, endings)
 
 
-def _caption(spec: SceneSpec, rng: np.random.Generator, unsaid: float) -> Caption:
+def _caption(
+    spec: SceneSpec, rng: np.random.Generator, unsaid: float, openings: tuple[str, ...], endings: tuple[str, ...]
+) -> Caption:
     sizes = tuple(bool(rng.random() >= unsaid * 2) for _ in spec.objects)
     colours = tuple(bool(rng.random() >= unsaid / 2) for _ in spec.objects)
     says_background = bool(rng.random() >= unsaid)
@@ -61,10 +68,10 @@ def _caption(spec: SceneSpec, rng: np.random.Generator, unsaid: float) -> Captio
         for item, size, colour in zip(spec.objects, sizes, colours, strict=True)
     ]
     subject = _related(spec, phrases, rng) if spec.relation else phrases[0]
-    text = _pick(rng, _OPENINGS) + subject
+    text = _pick(rng, openings) + subject
     if says_background:
         text = _with_background(text, _pick(rng, BACKGROUND_WORDS[spec.background]), rng)
-    text += _pick(rng, _ENDINGS)
+    text += _pick(rng, endings)
     if rng.random() < 0.1:
         text = text[0].upper() + text[1:] + "."
     return Caption(text, says_background, sizes, colours)

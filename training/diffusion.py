@@ -1,4 +1,4 @@
-"""The U-Net: denoising of scene latents under the frozen text tower, with guidance dropout.
+"""The U-Net: denoising of latents under the frozen text tower, with guidance dropout.
 
 v-prediction (Salimans & Ho 2022) on a schedule of zero terminal signal (Lin et al. 2023), so that plain backgrounds
 come out at their own brightness. What an image shows is decided where noise is high (without its caption the loss
@@ -9,7 +9,7 @@ min-SNR weights (Hang et al. 2023) are low there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,9 @@ from diffusers.models.attention_processor import AttnProcessor
 from tqdm import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.captions import random_caption
-from training.drawing import draw_scene
+from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
-from training.scenes import IMAGE_SIZE, SceneSpec, random_spec
+from training.scenes import IMAGE_SIZE
 from training.text_encoder import tokenize
 from training.vae import to_tensor
 
@@ -34,7 +33,7 @@ _ENCODE_BATCH = 64
 @dataclass(frozen=True)
 class DiffusionConfig:
     loop: LoopConfig
-    scenes: int
+    images: int  # drawn and encoded once
     block_out_channels: tuple[int, ...] = (96, 160)
     down_block_types: tuple[str, ...] = ("DownBlock2D", "CrossAttnDownBlock2D")
     up_block_types: tuple[str, ...] = ("CrossAttnUpBlock2D", "UpBlock2D")
@@ -42,12 +41,25 @@ class DiffusionConfig:
     caption_dropout: float = 0.1
     compile: bool = True
 
+    def smoke(self) -> DiffusionConfig:
+        """Next to no work."""
+        return replace(self, loop=self.loop.smoke(), images=32, compile=False)
+
 
 @dataclass(frozen=True)
-class EncodedScenes:
-    """Scenes and their scaled latents, drawn and encoded once."""
+class Conditions:
+    """What the U-Net is trained between, all of it frozen."""
 
-    specs: list[SceneSpec]
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    vae: AutoencoderKL
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """What images show and their scaled latents, drawn and encoded once."""
+
+    specs: list[Any]
     latents: torch.Tensor  # [N, 4, h, w]
 
 
@@ -66,6 +78,8 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def new_unet(config: DiffusionConfig, cross_attention_dim: int) -> UNet2DConditionModel:
+    """Untrained, its weights drawn from the stage's seed."""
+    torch.manual_seed(config.loop.seed)
     return UNet2DConditionModel(
         sample_size=IMAGE_SIZE // 8,
         block_out_channels=config.block_out_channels,
@@ -81,43 +95,46 @@ def new_unet(config: DiffusionConfig, cross_attention_dim: int) -> UNet2DConditi
 
 
 def train_diffusion(
-    config: DiffusionConfig, vae: AutoencoderKL, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, directory: Path
+    config: DiffusionConfig,
+    domain: Domain[Any],
+    conditions: Conditions,
+    unet: UNet2DConditionModel,
+    directory: Path,
 ) -> UNet2DConditionModel:
-    torch.manual_seed(config.loop.seed)
-    unet = new_unet(config, text_encoder.config.hidden_size).to(device())
-    unet.set_attn_processor(AttnProcessor())  # twice as fast as fused attention where gradients run on a CPU
+    """Train `unet`, new or not; returns its moving average."""
+    unet.to(device()).set_attn_processor(AttnProcessor())  # twice as fast as fused where gradients run on a CPU
     forward = torch.compile(unet) if config.compile else unet
-    data = encode_scenes(config, vae, directory / "latents.pt")
+    data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
     scheduler = new_scheduler()
 
     def loss(draw: Draw) -> torch.Tensor:
         rows = draw.numpy.integers(len(data.specs), size=draw.batch_size)
-        captions = _captions([data.specs[row] for row in rows], draw, config.caption_dropout)
+        captions = _captions(domain, [data.specs[row] for row in rows], draw, config.caption_dropout)
         with torch.no_grad(), autocast():
-            states = text_encoder(tokenize(tokenizer, captions)).last_hidden_state
+            states = conditions.text_encoder(tokenize(conditions.tokenizer, captions)).last_hidden_state
         return _velocity_loss(forward, scheduler, data.latents[rows].to(device()), states, draw)
 
     return train("diffusion", unet, loss, config.loop, directory).eval().requires_grad_(False)
 
 
-def encode_scenes(config: DiffusionConfig, vae: AutoencoderKL, cache: Path) -> EncodedScenes:
-    """Draw `config.scenes` scenes and encode them, or read what an earlier run left in `cache`."""
+def encode_images(config: DiffusionConfig, domain: Domain[Any], vae: AutoencoderKL, cache: Path) -> EncodedImages:
+    """Draw `config.images` images and encode them, or read what an earlier run left in `cache`."""
     rng = np.random.default_rng((config.loop.seed, 3))
-    specs = [random_spec(rng) for _ in range(config.scenes)]
+    specs = [domain.random_spec(rng) for _ in range(config.images)]
     if cache.exists():
-        return EncodedScenes(specs, torch.load(cache, weights_only=True))
+        return EncodedImages(specs, torch.load(cache, weights_only=True))
     latents = []
     with torch.no_grad(), autocast():
         for start in tqdm(range(0, len(specs), _ENCODE_BATCH), desc="latents", unit="batch"):
-            images = np.stack([draw_scene(spec, rng) for spec in specs[start : start + _ENCODE_BATCH]])
+            images = np.stack([domain.image(spec, rng) for spec in specs[start : start + _ENCODE_BATCH]])
             latents.append(vae.encode(to_tensor(images)).latent_dist.mean.float().cpu() * vae.config.scaling_factor)
     torch.save(torch.cat(latents), cache)
-    return EncodedScenes(specs, torch.cat(latents))
+    return EncodedImages(specs, torch.cat(latents))
 
 
-def _captions(specs: list[SceneSpec], draw: Draw, dropout: float) -> list[str]:
+def _captions(domain: Domain[Any], specs: list[Any], draw: Draw, dropout: float) -> list[str]:
     dropped = draw.numpy.random(len(specs)) < dropout
-    return ["" if drop else random_caption(spec, draw.numpy).text for spec, drop in zip(specs, dropped, strict=True)]
+    return ["" if drop else domain.caption(spec, draw.numpy) for spec, drop in zip(specs, dropped, strict=True)]
 
 
 def _velocity_loss(

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from training.scenes import BACKGROUNDS, COLOURS, IMAGE_SIZE, Placement, SceneSpec, place
 
-_SUPERSAMPLING = 4
+SUPERSAMPLING = 4
 
 
 def _regular(corners: int, start: float = -np.pi / 2) -> np.ndarray:
@@ -45,12 +45,12 @@ OUTLINES: dict[str, np.ndarray] = {
     "heart": _heart() * 1.05,
     "diamond": _regular(4) * np.array([0.74, 1.08]),
 }
-_RING_HOLE = 0.56  # inner radius over outer radius
+RING_HOLE = 0.56  # inner radius over outer radius
 
 
 def mask(shape: str, radius: float, angle: float, x: float, y: float, size: int) -> np.ndarray:
     """Coverage of one shape on a `size` x `size` canvas, [size, size] in 0..1; lengths in pixels."""
-    scale = _SUPERSAMPLING
+    scale = SUPERSAMPLING
     canvas = Image.new("L", (size * scale, size * scale), 0)
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     draw = ImageDraw.Draw(canvas)
@@ -62,7 +62,7 @@ def mask(shape: str, radius: float, angle: float, x: float, y: float, size: int)
 
     polygon(OUTLINES[shape], 255)
     if shape == "ring":
-        polygon(OUTLINES[shape] * _RING_HOLE, 0)
+        polygon(OUTLINES[shape] * RING_HOLE, 0)
     return np.asarray(canvas.reduce(scale), dtype=np.float32) / 255
 
 

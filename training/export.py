@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import matplotlib
 import torch
@@ -42,12 +44,42 @@ def build_pipeline(
     )
 
 
-def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
+def publish(
+    pipeline: StableDiffusionPipeline,
+    manifest: RomManifest,
+    samples: Sequence[str],
+    stages: Sequence[str],
+    work: Path,
+    store: Path,
+    shared: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
+    """Write the ROM below `store`, with a sheet of `samples` and the curves that the `stages` left in `work`.
+
+    `shared` names components that are another ROM's, and their folders, which are copied byte for byte.
+    """
+    sheet, losses = work / "samples.png", work / "loss.png"
+    save_samples(pipeline, manifest, list(samples), sheet)
+    plot_losses({name: work / f"{name}.csv" for name in stages}, losses)
+    store.mkdir(parents=True, exist_ok=True)
+    export_rom(pipeline, manifest, store / manifest.id, [sheet, losses], shared)
+    print(f"{store / manifest.id} is written")
+
+
+def export_rom(
+    pipeline: StableDiffusionPipeline,
+    manifest: RomManifest,
+    directory: Path,
+    pictures: list[Path],
+    shared: Mapping[str, Path],
+) -> None:
     """Write the ROM and its `pictures` to `directory`, which appears whole or not at all; its README.md stays."""
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(partial, safe_serialization=True)
+    for name, folder in shared.items():
+        shutil.rmtree(partial / name)
+        shutil.copytree(folder, partial / name)
     files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
         RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))

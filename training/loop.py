@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,10 @@ class LoopConfig:
     ema_decay: float = 0.0  # 0 keeps no moving average
     checkpoint_every_s: float = 120.0
     seed: int = 0
+
+    def smoke(self) -> LoopConfig:
+        """Next to no work."""
+        return replace(self, steps=3, batch_size=8, warmup_steps=1)
 
 
 @dataclass(frozen=True)

@@ -1,72 +1,96 @@
 """The text tower: a CLIPTextModel that learns to read captions before any image is drawn.
 
 Words bind slowly when only the U-Net's loss teaches them. So the tower is trained first, on what a caption says of its
-scene: the positions after the end token serve as registers (Darcet et al. 2023), and every third of them must tell the
-first object's place, shape, colour and size, the next ones the second object's, the last ones the background and the
-layout. Afterwards the tower is frozen.
+image: the positions after the end token serve as registers (Darcet et al. 2023), whose roles take turns, and each of
+them must answer the questions of its role. In `shapes` every third register tells the first object's place, shape,
+colour and size, the next ones the second object's, the last ones the background and the layout. Afterwards the tower is
+frozen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training.captions import Caption, random_caption
+from training.domains.domain import ReadableDomain, Roles
 from training.loop import Draw, LoopConfig, autocast, device, train
-from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, SceneSpec, random_spec
 from training.tokenizer import MAX_LENGTH
 
-_UNSAID, _ABSENT = "unsaid", "absent"
-_PLACES = ("middle", "left", "right", "top", "bottom", _ABSENT)
-_LAYOUTS = ("1", "2", "3", "4", "left of", "above")
-_OBJECT_CLASSES = (
-    _PLACES,
-    (*SHAPES, _ABSENT),
-    (*COLOURS, _UNSAID, _ABSENT),
-    (*SIZES, _UNSAID, _ABSENT),
-)
-_SCENE_CLASSES = ((*BACKGROUNDS, _UNSAID), _LAYOUTS)
-_ROLES = (_OBJECT_CLASSES, _OBJECT_CLASSES, _SCENE_CLASSES)  # of the register at position p, by p % 3
 _NO_REGISTER = -100  # cross entropy's mark for what does not count
 
 
 @dataclass(frozen=True)
 class TextEncoderConfig:
     loop: LoopConfig
+    widen_loop: LoopConfig | None = None  # afterwards, on captions of the domain's relatives too
     hidden_size: int = 192
     layers: int = 4
+    anchor_weight: float = 5.0
+
+    def smoke(self) -> TextEncoderConfig:
+        return replace(self, loop=self.loop.smoke(), widen_loop=self.widen_loop and self.widen_loop.smoke())
 
 
 class Reader(nn.Module):
-    """A text tower, and linear heads that read scenes off its states while it trains."""
+    """A text tower, and linear heads that read answers off its states while it trains."""
 
-    def __init__(self, tower: CLIPTextModel) -> None:
+    def __init__(self, tower: CLIPTextModel, roles: Roles) -> None:
         super().__init__()
         self.tower = tower
         width = tower.config.hidden_size
         self.roles = nn.ModuleList(
-            nn.ModuleList(nn.Linear(width, len(names)) for names in classes) for classes in _ROLES
+            nn.ModuleList(nn.Linear(width, len(answers)) for answers in questions) for questions in roles
         )
 
-    def forward(self, token_ids: torch.Tensor) -> list[torch.Tensor]:
-        """Logits of every class group at every position of its role, each [B, positions, classes]."""
+    def forward(self, token_ids: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """States [B, tokens, width]; logits of every question where its role is, each [B, positions, answers]."""
         states = self.tower(token_ids).last_hidden_state
-        return [
-            head(states[:, role :: len(_ROLES)])
+        return states, [
+            head(states[:, role :: len(self.roles)])
             for role, heads in enumerate(self.roles)
             for head in heads  # type: ignore[attr-defined]
         ]
 
 
-def train_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer, directory: Path) -> CLIPTextModel:
+def train_text_encoder(
+    config: TextEncoderConfig, domain: ReadableDomain[Any], tokenizer: CLIPTokenizer, directory: Path
+) -> CLIPTextModel:
     torch.manual_seed(config.loop.seed)
-    reader = Reader(new_text_encoder(config, tokenizer)).to(device())
-    train("text_encoder", reader, lambda draw: _loss(reader, tokenizer, draw), config.loop, directory)
+    reader = Reader(new_text_encoder(config, tokenizer), domain.roles).to(device())
+    train("text_encoder", reader, lambda draw: _read(reader, domain, tokenizer, draw).loss, config.loop, directory)
+    return reader.tower.eval().requires_grad_(False)
+
+
+def widen_text_encoder(
+    config: TextEncoderConfig,
+    domains: tuple[ReadableDomain[Any], ...],
+    tokenizer: CLIPTokenizer,
+    tower: CLIPTextModel,
+    directory: Path,
+) -> CLIPTextModel:
+    """Learn to read the first domain's relatives too, while the states of its own captions stay where they are.
+
+    So a denoiser that listens to the tower can listen to the wider one.
+    """
+    assert config.widen_loop is not None
+    torch.manual_seed(config.loop.seed)
+    reader = Reader(copy.deepcopy(tower).requires_grad_(True).train(), domains[0].roles).to(device())
+
+    def loss(draw: Draw) -> torch.Tensor:
+        own, *others = (_read(reader, domain, tokenizer, draw) for domain in domains)
+        with torch.no_grad(), autocast():
+            anchors = tower(own.token_ids).last_hidden_state.float()
+        reading = torch.stack([read.loss for read in (own, *others)]).mean()
+        return reading + config.anchor_weight * F.mse_loss(own.states.float(), anchors)
+
+    train("wide_text_encoder", reader, loss, config.widen_loop, directory)
     return reader.tower.eval().requires_grad_(False)
 
 
@@ -94,41 +118,34 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     return token_ids.to(device())
 
 
-def _loss(reader: Reader, tokenizer: CLIPTokenizer, draw: Draw) -> torch.Tensor:
-    specs = [random_spec(draw.numpy) for _ in range(draw.batch_size)]
-    captions = [random_caption(spec, draw.numpy) for spec in specs]
-    targets = torch.tensor([_targets(spec, caption) for spec, caption in zip(specs, captions, strict=True)])
-    token_ids = tokenize(tokenizer, [caption.text for caption in captions])
+class _Read(NamedTuple):
+    loss: torch.Tensor
+    token_ids: torch.Tensor
+    states: torch.Tensor
+
+
+def _read(reader: Reader, domain: ReadableDomain[Any], tokenizer: CLIPTokenizer, draw: Draw) -> _Read:
+    specs = [domain.random_spec(draw.numpy) for _ in range(draw.batch_size)]
+    readings = [domain.read(spec, draw.numpy) for spec in specs]
+    questions = [(role, answers) for role, group in enumerate(domain.roles) for answers in group]
+    targets = torch.tensor(
+        [
+            [answers.index(answer) for (_, answers), answer in zip(questions, reading.answers, strict=True)]
+            for reading in readings
+        ]
+    )
+    token_ids = tokenize(tokenizer, [reading.text for reading in readings])
     is_register = (token_ids == tokenizer.eos_token_id).cumsum(1) > 1  # the padding repeats the end token
     with autocast():
-        logits = reader(token_ids)
-    roles = [role for role, classes in enumerate(_ROLES) for _ in classes]
+        states, logits = reader(token_ids)
     errors = [
-        _read_error(group, target, is_register[:, role :: len(_ROLES)])
-        for group, target, role in zip(logits, targets.to(device()).unbind(1), roles, strict=True)
+        _read_error(group, target, is_register[:, role :: len(domain.roles)])
+        for group, target, (role, _) in zip(logits, targets.to(device()).unbind(1), questions, strict=True)
     ]
-    return torch.stack(errors).mean()
+    return _Read(torch.stack(errors).mean(), token_ids, states)
 
 
 def _read_error(logits: torch.Tensor, target: torch.Tensor, is_register: torch.Tensor) -> torch.Tensor:
     """Cross entropy of [B, positions, classes] where there is a register, against one class a caption [B]."""
     classes = target[:, None].where(is_register, _NO_REGISTER)
     return F.cross_entropy(logits.float().flatten(0, 1), classes.flatten(), ignore_index=_NO_REGISTER)
-
-
-def _targets(spec: SceneSpec, caption: Caption) -> list[int]:
-    """Class indices, in the order of the heads: first object, second object, scene."""
-    places = {"left of": ("left", "right"), "above": ("top", "bottom"), None: ("middle",)}[spec.relation]
-    row: list[int] = []
-    for index in range(2):
-        if index >= len(spec.objects):
-            values: tuple[str, ...] = (_ABSENT,) * 4
-        else:
-            item = spec.objects[index]
-            colour = item.colour if caption.names_colours[index] else _UNSAID
-            size = item.size if caption.names_sizes[index] else _UNSAID
-            values = (places[index], item.shape, colour, size)
-        row += [classes.index(value) for classes, value in zip(_OBJECT_CLASSES, values, strict=True)]
-    background = spec.background if caption.names_background else _UNSAID
-    layout = spec.relation or str(spec.count)
-    return [*row, _SCENE_CLASSES[0].index(background), _LAYOUTS.index(layout)]

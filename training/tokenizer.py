@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
-from training.captions import random_caption
-from training.scenes import random_spec
+from training.domains.domain import Domain
 
-MAX_LENGTH = 40  # tokens: the longest caption takes 29, and the positions after it serve as registers
+MAX_LENGTH = 40  # tokens: the longest caption of shapes takes 29, and the positions after it serve as registers
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 
 
-def train_tokenizer(captions: int, seed: int, directory: Path, merges: int = 320) -> CLIPTokenizer:
-    """Learn merges from captions of random scenes; saved in `directory/tokenizer`."""
+def train_tokenizer(domain: Domain[Any], captions: int, seed: int, directory: Path, merges: int = 320) -> CLIPTokenizer:
+    """Learn merges from captions of random images; saved in `directory/tokenizer`."""
     rng = np.random.default_rng((seed, 2))
-    texts = [random_caption(random_spec(rng), rng).text for _ in range(captions)]
+    texts = [domain.caption(domain.random_spec(rng), rng) for _ in range(captions)]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     characters = alphabet + [character + "</w>" for character in alphabet]
     backend = _clip_tokenizer(characters, []).backend_tokenizer

@@ -1,18 +1,20 @@
-"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of scenes (Rombach et al. 2022, section 3.1)."""
+"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of images (Rombach et al. 2022, section 3.1)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
-from training.drawing import draw_scene
+from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
-from training.scenes import IMAGE_SIZE, random_spec
+from training.scenes import IMAGE_SIZE
 
 _CROP = 64  # pixels
 
@@ -20,28 +22,60 @@ _CROP = 64  # pixels
 @dataclass(frozen=True)
 class VaeConfig:
     loop: LoopConfig
-    decoder_loop: LoopConfig  # afterwards, the decoder alone
-    scenes: int
+    decoder_loop: LoopConfig  # at the end, the decoder alone
+    images: int  # drawn once, of each domain
+    widen_loop: LoopConfig | None = None  # before that, on relatives of the domain too
     block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
     kl_weight: float = 3e-5
     edge_weight: float = 0.5
     square_weight: float = 4.0
+    anchor_weight: float = 2.0
     latent_noise: float = 0.06  # of the latents' standard deviation, while the decoder trains alone
 
+    def smoke(self) -> VaeConfig:
+        widen = self.widen_loop and self.widen_loop.smoke()
+        return replace(
+            self, loop=self.loop.smoke(), decoder_loop=self.decoder_loop.smoke(), widen_loop=widen, images=32
+        )
 
-def train_vae(config: VaeConfig, directory: Path) -> AutoencoderKL:
+
+def train_vae(config: VaeConfig, domain: Domain[Any], directory: Path) -> AutoencoderKL:
     torch.manual_seed(config.loop.seed)
     vae = new_vae(config).to(device())
-    images = _scenes(config.scenes, config.loop.seed)
-    train("vae", vae, lambda draw: _loss(vae, _crops(images, draw), draw, config), config.loop, directory)
+    images = _images(config, domain)
+    train("vae", vae, lambda draw: _loss(vae, _crops(images, draw), draw, config)[0], config.loop, directory)
     vae.eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
     return vae
 
 
-def refine_decoder(config: VaeConfig, vae: AutoencoderKL, directory: Path) -> AutoencoderKL:
+def widen_vae(
+    config: VaeConfig, domains: tuple[Domain[Any], ...], vae: AutoencoderKL, directory: Path
+) -> AutoencoderKL:
+    """Learn to show the relatives of the first domain too, while the latents of its own images stay where they are.
+
+    So a denoiser of the first domain's latents is one of the wider autoencoder, too.
+    """
+    assert config.widen_loop is not None
+    own, others = _images(config, domains[0]), _images(config, *domains[1:])
+    scale, wide = vae.config.scaling_factor, copy.deepcopy(vae).requires_grad_(True).train()
+
+    def loss(draw: Draw) -> torch.Tensor:
+        anchored = _crops(own, draw)
+        with torch.no_grad(), autocast():
+            anchors = vae.encode(anchored).latent_dist.mean.float()
+        total, means = _loss(wide, torch.cat([anchored, _crops(others, draw)]), draw, config)
+        return total + config.anchor_weight * F.mse_loss(means[: len(anchors)] * scale, anchors * scale)
+
+    train("wide_vae", wide, loss, config.widen_loop, directory)
+    return wide.eval().requires_grad_(False)
+
+
+def refine_decoder(
+    config: VaeConfig, domains: tuple[Domain[Any], ...], vae: AutoencoderKL, directory: Path
+) -> AutoencoderKL:
     """Sharpen the decoder, and make it forgive small errors of the denoiser. Latents stay what they are."""
-    images = _scenes(config.scenes, config.loop.seed)
+    images = _images(config, *domains)
     vae.decoder.requires_grad_(True)
 
     def loss(draw: Draw) -> torch.Tensor:
@@ -77,9 +111,10 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return (pixels.float() / 127.5 - 1).contiguous()
 
 
-def _scenes(count: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng((seed, 1))
-    return np.stack([draw_scene(random_spec(rng), rng) for _ in range(count)])
+def _images(config: VaeConfig, *domains: Domain[Any]) -> np.ndarray:
+    """As many of each."""
+    rng = np.random.default_rng((config.loop.seed, 1))
+    return np.stack([domain.image(domain.random_spec(rng), rng) for domain in domains for _ in range(config.images)])
 
 
 def _crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
@@ -92,14 +127,17 @@ def _crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
     return to_tensor(np.stack(crops))
 
 
-def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
-    """Absolute and squared error of pixels, error of their differences, and a light KL to the unit Gaussian."""
+def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Absolute and squared error of pixels, error of their differences, and a light KL to the unit Gaussian.
+
+    The means of the latents come with it.
+    """
     with autocast():
         posterior = vae.encode(pixels).latent_dist
         decoded = vae.decode(posterior.sample(draw.torch)).sample.float()
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     kl: torch.Tensor = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    return _reconstruction_error(decoded, pixels, config) + config.kl_weight * kl
+    return _reconstruction_error(decoded, pixels, config) + config.kl_weight * kl, mean
 
 
 def _reconstruction_error(decoded: torch.Tensor, pixels: torch.Tensor, config: VaeConfig) -> torch.Tensor:

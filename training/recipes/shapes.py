@@ -1,0 +1,81 @@
+"""`shapes`: everything from nothing, on scenes that training draws itself."""
+
+from __future__ import annotations
+
+from app.roms.manifest import Domain, Limits, Preset, RomManifest
+from training.diffusion import DiffusionConfig
+from training.domains.shapes import ShapesDomain
+from training.domains.sketch import SketchDomain
+from training.loop import LoopConfig
+from training.text_encoder import TextEncoderConfig
+from training.text_to_image import TextToImage
+from training.vae import VaeConfig
+
+_MANIFEST = RomManifest(
+    id="shapes",
+    title="Coloured shapes on plain backgrounds, 128x128",
+    family="stable_diffusion",
+    license="Apache-2.0",
+    source="trained by training/ on scenes it draws itself",
+    domain=Domain(
+        description="Flat coloured geometric shapes, one to four, on a plain background.",
+        keywords=("circle", "square", "triangle", "star", "ring", "cross", "heart", "diamond", "shape"),
+        styles=("flat", "minimal", "geometric"),
+        examples=(
+            "a large red star on a black background",
+            "three small green circles on cream",
+            "a blue ring to the left of a large yellow heart on a white background",
+            "a tiny purple diamond on a grey background",
+            "four orange triangles on mint",
+            "two big pink hearts, navy background",
+            "a small cyan cross above a large red square on white",
+            "a green plus on cream",
+            "a yellow disc below a blue box on black",
+            "a huge orange ring on a navy blue background",
+            "an illustration of two little purple stars on white, flat design",
+            "a red dot to the right of a green rhombus on grey",
+            "three large cyan squares against a black background",
+            "a picture of a small pink triangle on mint green, minimal",
+            "a blue heart on the left and an orange circle on the right, cream background",
+            "a yellow hoop under a purple cross on navy",
+        ),
+        avoid=("photograph", "portrait", "landscape"),
+    ),
+    presets={
+        "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+        "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
+        "quality": Preset(num_inference_steps=40, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+    },
+    limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
+)
+
+SHAPES = TextToImage(
+    manifest=_MANIFEST,
+    domain=ShapesDomain(),
+    relatives=(SketchDomain(),),
+    samples=(
+        "a large red star on a black background",
+        "a small blue ring on cream",
+        "three green circles on a white background",
+        "a yellow heart to the left of a purple square on grey",
+        "a large pink cross above a small cyan diamond, on navy",
+        "four small orange triangles on mint",
+        "a large green diamond on a black background",
+        "a tiny red circle below a big blue square on white",
+    ),
+    captions=20_000,
+    text_encoder=TextEncoderConfig(
+        LoopConfig(steps=1000, batch_size=128, learning_rate=1e-3),
+        widen_loop=LoopConfig(steps=1200, batch_size=64, learning_rate=5e-4),
+    ),
+    vae=VaeConfig(
+        loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
+        widen_loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1e-3),
+        decoder_loop=LoopConfig(steps=6000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
+        images=4000,
+    ),
+    diffusion=DiffusionConfig(
+        LoopConfig(steps=14_500, batch_size=64, learning_rate=1e-3, warmup_steps=150, decay_share=0.3, ema_decay=0.998),
+        images=30_000,
+    ),
+)
