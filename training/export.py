@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -43,11 +44,20 @@ def build_pipeline(
 
 
 def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
-    """Write the ROM and its `pictures` to `directory`, which appears whole or not at all; its README.md stays."""
+    """Write the pipeline in half precision as a ROM; see `write_rom`."""
+    pipeline.to(dtype=torch.float16)
+    write_rom(lambda partial: pipeline.save_pretrained(partial, safe_serialization=True), manifest, directory, pictures)
+
+
+def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
+    """Write what `save` puts into a folder, a manifest with digests, and `pictures` to `directory`.
+
+    It appears whole or not at all; its README.md stays.
+    """
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    pipeline.to(dtype=torch.float16)
-    pipeline.save_pretrained(partial, safe_serialization=True)
+    partial.mkdir(parents=True)
+    save(partial)
     files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
         RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))

@@ -17,10 +17,14 @@ MAX_LENGTH = 40  # tokens: the longest caption takes 29, and the positions after
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 
 
-def train_tokenizer(captions: int, seed: int, directory: Path, merges: int = 320) -> CLIPTokenizer:
+def train_tokenizer(captions: int, seed: int, directory: Path) -> CLIPTokenizer:
     """Learn merges from captions of random scenes; saved in `directory/tokenizer`."""
     rng = np.random.default_rng((seed, 2))
-    texts = [random_caption(random_spec(rng), rng).text for _ in range(captions)]
+    return learn_merges([random_caption(random_spec(rng), rng).text for _ in range(captions)], directory)
+
+
+def learn_merges(texts: list[str], directory: Path, merges: int = 320) -> CLIPTokenizer:
+    """Learn merges from texts; saved in `directory/tokenizer`."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     characters = alphabet + [character + "</w>" for character in alphabet]
     backend = _clip_tokenizer(characters, []).backend_tokenizer

@@ -1,0 +1,246 @@
+"""The ROM `clip`: an image and a text tower whose embeddings agree where a caption fits a picture (Radford et al. 2021).
+
+Two losses over one learnt temperature. Pictures against captions is InfoNCE, where every caption of the batch that is
+another picture's is wrong, and with it each picture's own caption with one thing told wrongly (`training/negatives.py`).
+Pictures against short prompts, one for every value of an attribute, is the same loss with labels in place of pairs
+(UniCL, Yang et al. 2022): within a batch many pictures show a star, and `a star` is true of all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from app.roms.manifest import Domain as RomDomain
+from app.roms.manifest import RomManifest
+from evaluation.clip import Clip, image_processor
+from evaluation.zero_shot import accuracies
+from training.domain import Domain, ShapeScenes, captions, values_of_attributes
+from training.export import plot_losses, write_rom
+from training.loop import Draw, LoopConfig, autocast, device, train
+from training.negatives import Contradictions
+from training.prompts import prompt
+from training.scenes import IMAGE_SIZE
+from training.tokenizer import MAX_LENGTH, learn_merges
+from training.vae import to_tensor
+
+_CURVE = "clip"
+_TEMPERATURE = 0.07  # at the start
+_LARGEST_SCALE = math.log(100)
+_IGNORED = -100  # cross entropy's mark for a row that does not count
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """One transformer; the heads are 64 wide."""
+
+    hidden_size: int
+    layers: int
+
+    def document(self) -> dict[str, int]:
+        """As transformers' configs name it."""
+        return {
+            "hidden_size": self.hidden_size,
+            "intermediate_size": 4 * self.hidden_size,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": max(1, self.hidden_size // 64),
+        }
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """How the ROM is made: `make` trains it and writes it, `smoke` is the same with next to no work."""
+
+    loop: LoopConfig
+    domains: tuple[Domain, ...]
+    manifest: RomManifest
+    vision: TowerConfig = field(default=TowerConfig(192, 6))
+    text: TowerConfig = field(default=TowerConfig(192, 4))
+    projection_dim: int = 128
+    patch_size: int = 16  # pixels
+    captions: int = 20_000  # that the tokenizer learns from
+    prompt_weight: float = 1.0
+    tested_scenes: int = 512  # of each domain, for the accuracies
+
+    def make(self, work: Path, store: Path) -> None:
+        """Train, or go on from the checkpoint in `work`, and write the ROM below `store`."""
+        work.mkdir(parents=True, exist_ok=True)
+        texts = captions(self.domains, self.captions, np.random.default_rng((self.loop.seed, 2)))
+        tokenizer = learn_merges(texts, work)
+        model = train_clip(self, tokenizer, work)
+        self._test(Clip(model, tokenizer, image_processor(IMAGE_SIZE)), work / "zero_shot.json")
+        losses = work / "loss.png"
+        plot_losses({_CURVE: work / f"{_CURVE}.csv"}, losses)
+        store.mkdir(parents=True, exist_ok=True)
+        write_rom(lambda folder: _save(model, tokenizer, folder), self.manifest, store / self.manifest.id, [losses])
+        print(f"{store / self.manifest.id} is written")
+
+    def smoke(self) -> ClipRecipe:
+        return replace(
+            self,
+            loop=replace(self.loop, steps=3, batch_size=8, warmup_steps=1),
+            vision=TowerConfig(32, 1),
+            text=TowerConfig(32, 1),
+            projection_dim=16,
+            captions=500,
+            tested_scenes=8,
+        )
+
+    def _test(self, clip: Clip, path: Path) -> None:
+        """Accuracies on scenes of a seed that training never draws from."""
+        found = {domain.name: accuracies(clip, domain, self.tested_scenes) for domain in self.domains}
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        for name, parts in found.items():
+            print(f"{name}: " + ", ".join(f"{attribute} {share:.1%}" for attribute, share in parts.items()))
+
+
+def train_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer, directory: Path) -> CLIPModel:
+    torch.manual_seed(recipe.loop.seed)
+    model = new_clip(recipe, tokenizer).to(device())
+    batches = _Batches(recipe.domains)
+
+    def loss(draw: Draw) -> torch.Tensor:
+        batch = batches.draw(draw)
+        with autocast():
+            images = embed_images(model, to_tensor(batch.images))
+            texts = embed_texts(model, tokenizer, batch.captions + batch.negatives)
+            prompts = embed_texts(model, tokenizer, [text for group in batch.groups for text in group.prompts])
+        scale = model.logit_scale.clamp(max=_LARGEST_SCALE).exp()
+        own = info_nce(images, texts, scale)
+        return own + recipe.prompt_weight * _prompt_loss(images, prompts, scale, batch.groups)
+
+    return train(_CURVE, model, loss, recipe.loop, directory).eval().requires_grad_(False)
+
+
+def new_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
+    text = {
+        **recipe.text.document(),
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": MAX_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {**recipe.vision.document(), "image_size": IMAGE_SIZE, "patch_size": recipe.patch_size}
+    config = CLIPConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=recipe.projection_dim,
+        logit_scale_init_value=math.log(1 / _TEMPERATURE),
+        attn_implementation="eager",  # faster than fused attention where gradients run on a CPU
+    )
+    return CLIPModel(config)
+
+
+def embed_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels -1..1, [B, 3, H, W], to unit vectors [B, projection_dim]."""
+    states = model.vision_model(pixel_values=pixels).pooler_output
+    return F.normalize(model.visual_projection(states).float(), dim=-1)
+
+
+def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+    """Unit vectors [B, projection_dim]; texts are padded to the longest of them only."""
+    batch = tokenizer(texts, padding=True, max_length=MAX_LENGTH, truncation=True, return_tensors="pt")
+    states = model.text_model(input_ids=batch.input_ids.to(device())).pooler_output
+    return F.normalize(model.text_projection(states).float(), dim=-1)
+
+
+def info_nce(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """InfoNCE of B pictures [B, D] and texts [B + N, D]: text b is of picture b, the last N are of none.
+
+    Pictures choose among all texts, texts of pictures among the pictures; the mean of both.
+    """
+    logits = scale * images @ texts.T
+    target = torch.arange(len(images), device=images.device)
+    by_text = logits[:, : len(images)].T
+    return (F.cross_entropy(logits, target) + F.cross_entropy(by_text, target)) / 2
+
+
+@dataclass(frozen=True)
+class _PromptGroup:
+    """The prompts of one attribute's values, and which of them each picture of the batch shows."""
+
+    prompts: list[str]
+    targets: list[int]  # one a picture; _IGNORED where it has no such attribute
+
+
+@dataclass(frozen=True)
+class _Batch:
+    images: np.ndarray  # uint8 [B, H, W, 3]
+    captions: list[str]
+    negatives: list[str]
+    groups: list[_PromptGroup]
+
+
+class _Batches:
+    """Scenes of all domains, alike often."""
+
+    def __init__(self, domains: Sequence[Domain]) -> None:
+        self._domains = domains
+        self._values = [values_of_attributes(domain) for domain in domains]
+        self._contradictions = [Contradictions(values.values()) for values in self._values]
+
+    def draw(self, draw: Draw) -> _Batch:
+        rng = draw.numpy
+        chosen = [int(index) for index in rng.integers(len(self._domains), size=draw.batch_size)]
+        specs = [self._domains[index].random_spec(rng) for index in chosen]
+        pairs = list(zip(chosen, specs, strict=True))
+        images = np.stack([self._domains[index].image(spec, rng) for index, spec in pairs])
+        texts = [self._domains[index].caption(spec, rng) for index, spec in pairs]
+        false = [self._contradictions[index].contradict(text, rng) for index, text in zip(chosen, texts, strict=True)]
+        facts = [self._domains[index].facts(spec) for index, spec in pairs]
+        return _Batch(images, texts, [text for text in false if text], self._groups(chosen, facts, rng))
+
+    def _groups(self, chosen: list[int], facts: list[dict[str, str]], rng: np.random.Generator) -> list[_PromptGroup]:
+        groups = []
+        for number, attributes in enumerate(self._values):
+            for attribute, values in attributes.items():
+                targets = [
+                    values.index(told[attribute]) if index == number and told.get(attribute) in values else _IGNORED
+                    for index, told in zip(chosen, facts, strict=True)
+                ]
+                if any(target != _IGNORED for target in targets):
+                    groups.append(_PromptGroup([prompt(attribute, value, rng) for value in values], targets))
+        return groups
+
+
+def _prompt_loss(
+    images: torch.Tensor, prompts: torch.Tensor, scale: torch.Tensor, groups: list[_PromptGroup]
+) -> torch.Tensor:
+    """Cross entropy of pictures [B, D] over each group's prompts (all of them in `prompts` [P, D]), mean of groups."""
+    parts = prompts.split([len(group.prompts) for group in groups])
+    errors = [
+        F.cross_entropy(scale * images @ part.T, torch.tensor(group.targets, device=images.device))
+        for part, group in zip(parts, groups, strict=True)
+    ]
+    return torch.stack(errors).mean()
+
+
+def _save(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    model.to(dtype=torch.float16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    image_processor(IMAGE_SIZE).save_pretrained(folder)
+
+
+CLIP = ClipRecipe(
+    loop=LoopConfig(
+        steps=4000, batch_size=64, learning_rate=1e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.995
+    ),
+    domains=(ShapeScenes(),),
+    manifest=RomManifest(
+        id="clip",
+        title="Whether a picture of shapes fits a caption",
+        family="clip",
+        license="Apache-2.0",
+        source="trained by training/ on scenes it draws itself",
+        domain=RomDomain(description="Embeddings of pictures and captions of the embedded ROMs' domains."),
+    ),
+)
