@@ -19,20 +19,23 @@ class Clip:
 
     name = "CLIP"
 
-    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer, processor: CLIPImageProcessorPil) -> None:
+    def __init__(
+        self, model: CLIPModel, tokenizer: CLIPTokenizer, processor: CLIPImageProcessorPil, origin: str = ""
+    ) -> None:
         self._model, self._tokenizer, self._processor = model.eval(), tokenizer, processor
+        self.origin, self.name = origin, f"CLIP {origin}".strip()  # the folder's name
 
     @classmethod
     def load(cls, directory: Path) -> Clip:
         """Raises OSError or ValueError, naming the folder, where it holds no CLIP."""
-        if not (directory / "config.json").is_file():
-            raise OSError(f"{directory} is no CLIP: it has no config.json")
-        if not (directory / "preprocessor_config.json").is_file():
-            raise OSError(f"{directory} is no CLIP: it has no preprocessor_config.json")
+        for name in ("config.json", "preprocessor_config.json"):
+            if not (directory / name).is_file():
+                raise OSError(f"{directory} is no CLIP in the layout of transformers: it has no {name}")
         model = CLIPModel.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
         tokenizer = CLIPTokenizer.from_pretrained(directory, local_files_only=True)
         processor = CLIPImageProcessorPil.from_pretrained(directory, local_files_only=True)
-        return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, processor)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(model.to(device), tokenizer, processor, directory.resolve().name)
 
     @torch.no_grad()
     def images(self, images: Sequence[np.ndarray]) -> np.ndarray:

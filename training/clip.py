@@ -1,7 +1,7 @@
-"""The ROM `clip`: an image and a text tower whose embeddings agree where a caption fits a picture (Radford et al. 2021).
+"""The ROM `clip`: an image and a text tower that agree where a caption fits a picture (Radford et al. 2021).
 
 Two losses over one learnt temperature. Pictures against captions is InfoNCE, where every caption of the batch that is
-another picture's is wrong, and with it each picture's own caption with one thing told wrongly (`training/negatives.py`).
+another picture's is wrong, and so is each picture's own caption with one thing told wrongly (`training/negatives.py`).
 Pictures against short prompts, one for every value of an attribute, is the same loss with labels in place of pairs
 (UniCL, Yang et al. 2022): within a batch many pictures show a star, and `a star` is true of all of them.
 """
@@ -216,7 +216,7 @@ def _prompt_loss(
     images: torch.Tensor, prompts: torch.Tensor, scale: torch.Tensor, groups: list[_PromptGroup]
 ) -> torch.Tensor:
     """Cross entropy of pictures [B, D] over each group's prompts (all of them in `prompts` [P, D]), mean of groups."""
-    parts = prompts.split([len(group.prompts) for group in groups])
+    parts = torch.split(prompts, [len(group.prompts) for group in groups])
     errors = [
         F.cross_entropy(scale * images @ part.T, torch.tensor(group.targets, device=images.device))
         for part, group in zip(parts, groups, strict=True)

@@ -19,7 +19,9 @@ _VOCABULARY_SEED = 41
 class Domain(Protocol):
     """A kind of scenes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of reports."""
 
     def random_spec(self, rng: np.random.Generator) -> Any:
         """What one scene shows."""
