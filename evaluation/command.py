@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,14 @@ EMBEDDED_CLIP = Path(__file__).resolve().parent.parent / "model_store" / "clip"
 _SWEEP_PICTURES, _SIDE_BY_SIDE_PROMPTS, _SPEED_ROUNDS = 64, 6, 5
 
 
-def main(arguments: list[str], prog: str = "python -m evaluation") -> None:
-    """Evaluate what the command line names; exits with one line where that cannot be."""
+def main(arguments: list[str], prog: str = "python -m evaluation", embedded_clip: Path = EMBEDDED_CLIP) -> None:
+    """Evaluate what the command line names; exits with one line where that cannot be.
+
+    Where it names no CLIP, `embedded_clip` is used if it is there.
+    """
     options = parse(arguments, prog)
+    if options.clip is None and embedded_clip.is_dir():
+        options = replace(options, clip=embedded_clip)
     try:
         found = _run(options)
     except (RomUnusable, ValueError, OSError) as error:
@@ -65,8 +70,7 @@ def _measure_rom(options: Options, generator: Generator) -> _Found:
     started = time.monotonic()
     texts, content = [], {}
     asked = _asked(options, options.limit)
-    _check_reference(options, has_scenes=bool(asked.scenes))
-    instruments = _instruments(options)  # before any work
+    reference, instruments = _reference(options, asked), _instruments(options)  # before any work
     sets = own_prompts(options.limit) if options.prompts is None else {}
     images: list[np.ndarray] = []
     if "alignment" in options.metrics:
@@ -79,7 +83,7 @@ def _measure_rom(options: Options, generator: Generator) -> _Found:
     results: dict[str, Values] = {}
     if set(SET_METRICS) & set(options.metrics):
         samples = Samples(images or _generate(generator, asked, options.sampling), asked.prompts)
-        results = _measure(options, samples, _reference(options, asked), instruments)
+        results = _measure(options, samples, reference, instruments)
     if "speed" in options.metrics:
         speed = generator.speed(asked.prompts[0], options.sampling, _SPEED_ROUNDS)
         results["speed"] = {**vars(speed), "dtype": options.dtype}
@@ -112,18 +116,16 @@ def _measure_folder(options: Options, folder: Path) -> _Found:
         raise ValueError(f"--metrics: {folder} holds pictures, which have {', '.join(SET_METRICS)} only")
     if "clip_score" in options.metrics and options.prompts is None:
         raise ValueError("--prompts: the clip_score of a folder needs a file with a prompt a picture")
-    _check_reference(options, has_scenes=False)
-    prompts = read_prompts(options.prompts, options.limit).prompts if options.prompts else []
-    samples = Samples(read_pictures(folder, options.limit), prompts)
-    reference = read_pictures(options.reference) if options.reference else []
-    measured = Measurements(str(folder), _measure(options, samples, reference, _instruments(options)))
+    asked = Asked([], [], []) if options.prompts is None else _asked(options, options.limit)
+    reference, instruments = _reference(options, asked), _instruments(options)
+    samples = Samples(read_pictures(folder, options.limit), asked.prompts)
+    measured = Measurements(str(folder), _measure(options, samples, reference, instruments))
     measured.write(options.output)
     return _Found(measured.table(), measured.document())
 
 
 def _sweep(options: Options, generator: Generator) -> _Found:
     asked = _asked(options, options.limit or _SWEEP_PICTURES // 4)
-    _check_reference(options, has_scenes=bool(asked.scenes))
     instruments, reference = _instruments(options), _reference(options, asked)
 
     def point(sampling: Sampling) -> SweepPoint:
@@ -184,18 +186,20 @@ def _in_order(alignment: AlignmentReport, asked: Asked) -> list[np.ndarray]:
     return [images[key] for key in zip(asked.prompts, asked.seeds, strict=True)]
 
 
-def _check_reference(options: Options, *, has_scenes: bool) -> None:
-    needed = options.sweep or set(NEED_REFERENCE) & set(options.metrics)
-    if needed and options.reference is None and not has_scenes:
-        raise ValueError("--reference: fid and prdc need pictures to compare with, but for prompts of our own")
-
-
 def _reference(options: Options, asked: Asked) -> list[np.ndarray]:
-    return read_pictures(options.reference) if options.reference else drawn(asked.scenes)
+    """What fid and prdc compare with, where they are asked for: given pictures, or drawn ones."""
+    if not (options.sweep or set(NEED_REFERENCE) & set(options.metrics)):
+        return []
+    if options.reference is None and not asked.scenes:
+        raise ValueError("--reference: fid and prdc need pictures to compare with, but for prompts of our own")
+    try:
+        return drawn(asked.scenes) if options.reference is None else read_pictures(options.reference)
+    except ValueError as error:
+        raise ValueError(f"--reference: {error}") from error
 
 
 def _instruments(options: Options) -> Instruments:
-    folder = options.clip or (EMBEDDED_CLIP if EMBEDDED_CLIP.is_dir() else None)
+    folder = options.clip
     if folder is None and (options.sweep or "clip_score" in options.metrics):
         raise ValueError("--clip: a CLIP score needs the folder of a CLIP")
     try:
