@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,11 +22,10 @@ from app.roms.manifest import Domain as RomDomain
 from app.roms.manifest import RomManifest
 from evaluation.clip import Clip, image_processor
 from evaluation.zero_shot import accuracies
-from training.domain import Domain, ShapeScenes, captions, values_of_attributes
+from training.contrastive_batch import ContrastiveBatches, PromptGroup
+from training.domain import Domain, ShapeScenes, captions
 from training.export import plot_losses, write_rom
 from training.loop import Draw, LoopConfig, autocast, device, train
-from training.negatives import Contradictions
-from training.prompts import prompt
 from training.scenes import IMAGE_SIZE
 from training.tokenizer import MAX_LENGTH, learn_merges
 from training.vae import to_tensor
@@ -35,7 +33,6 @@ from training.vae import to_tensor
 _CURVE = "clip"
 _TEMPERATURE = 0.07  # at the start
 _LARGEST_SCALE = math.log(100)
-_IGNORED = -100  # cross entropy's mark for a row that does not count
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class ClipRecipe:
 def train_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer, directory: Path) -> CLIPModel:
     torch.manual_seed(recipe.loop.seed)
     model = new_clip(recipe, tokenizer).to(device())
-    batches = _Batches(recipe.domains)
+    batches = ContrastiveBatches(recipe.domains)
 
     def loss(draw: Draw) -> torch.Tensor:
         batch = batches.draw(draw)
@@ -164,56 +161,8 @@ def info_nce(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> 
     return (F.cross_entropy(logits, target) + F.cross_entropy(by_text, target)) / 2
 
 
-@dataclass(frozen=True)
-class _PromptGroup:
-    """The prompts of one attribute's values, and which of them each picture of the batch shows."""
-
-    prompts: list[str]
-    targets: list[int]  # one a picture; _IGNORED where it has no such attribute
-
-
-@dataclass(frozen=True)
-class _Batch:
-    images: np.ndarray  # uint8 [B, H, W, 3]
-    captions: list[str]
-    negatives: list[str]
-    groups: list[_PromptGroup]
-
-
-class _Batches:
-    """Scenes of all domains, alike often."""
-
-    def __init__(self, domains: Sequence[Domain]) -> None:
-        self._domains = domains
-        self._values = [values_of_attributes(domain) for domain in domains]
-        self._contradictions = [Contradictions(values.values()) for values in self._values]
-
-    def draw(self, draw: Draw) -> _Batch:
-        rng = draw.numpy
-        chosen = [int(index) for index in rng.integers(len(self._domains), size=draw.batch_size)]
-        specs = [self._domains[index].random_spec(rng) for index in chosen]
-        pairs = list(zip(chosen, specs, strict=True))
-        images = np.stack([self._domains[index].image(spec, rng) for index, spec in pairs])
-        texts = [self._domains[index].caption(spec, rng) for index, spec in pairs]
-        false = [self._contradictions[index].contradict(text, rng) for index, text in zip(chosen, texts, strict=True)]
-        facts = [self._domains[index].facts(spec) for index, spec in pairs]
-        return _Batch(images, texts, [text for text in false if text], self._groups(chosen, facts, rng))
-
-    def _groups(self, chosen: list[int], facts: list[dict[str, str]], rng: np.random.Generator) -> list[_PromptGroup]:
-        groups = []
-        for number, attributes in enumerate(self._values):
-            for attribute, values in attributes.items():
-                targets = [
-                    values.index(told[attribute]) if index == number and told.get(attribute) in values else _IGNORED
-                    for index, told in zip(chosen, facts, strict=True)
-                ]
-                if any(target != _IGNORED for target in targets):
-                    groups.append(_PromptGroup([prompt(attribute, value, rng) for value in values], targets))
-        return groups
-
-
 def _prompt_loss(
-    images: torch.Tensor, prompts: torch.Tensor, scale: torch.Tensor, groups: list[_PromptGroup]
+    images: torch.Tensor, prompts: torch.Tensor, scale: torch.Tensor, groups: list[PromptGroup]
 ) -> torch.Tensor:
     """Cross entropy of pictures [B, D] over each group's prompts (all of them in `prompts` [P, D]), mean of groups."""
     parts = torch.split(prompts, [len(group.prompts) for group in groups])
