@@ -16,10 +16,11 @@ from app.roms.verification import VerifiedFiles
 from evaluation.clip import Clip
 from evaluation.clip_score import clip_scores
 from evaluation.zero_shot import accuracies, caption_accuracy
-from training.clip import CLIP, info_nce, new_clip
+from training.clip import CLIP, info_nce, new_clip, scale_pictures, sincos_positions
 from training.domain import ShapeScenes, captions, values_of_attributes
 from training.negatives import Contradictions
 from training.tokenizer import learn_merges
+from training.vae import to_tensor
 
 _LARGEST_ROM = 25_000_000  # bytes
 _TEXTS = ["a red star", "two large blue circles on a white background", "a tiny ring"]
@@ -93,6 +94,21 @@ def test_the_whole_model_is_small_enough(tmp_path: Path) -> None:
     tokenizer = learn_merges(captions(CLIP.domains, 200, np.random.default_rng(0)), tmp_path)
     parameters = sum(one.numel() for one in new_clip(CLIP, tokenizer).parameters())
     assert 2 * parameters < _LARGEST_ROM
+
+
+def test_training_scales_pictures_as_the_processor_does(rom: Path, images: list[np.ndarray]) -> None:
+    processed = CLIPImageProcessorPil.from_pretrained(rom)(images=images, return_tensors="pt")["pixel_values"]
+    scaled = scale_pictures(to_tensor(np.stack(images)).cpu(), processed.shape[-1])
+    assert (scaled - processed).abs().mean() < 0.005
+
+
+def test_every_place_has_a_position_of_its_own_and_neighbours_are_alike() -> None:
+    positions = sincos_positions(8, 128)
+    alike = torch.nn.functional.cosine_similarity(positions[0], positions, dim=1).reshape(8, 8)
+    assert alike[0, 0] == pytest.approx(1)
+    assert (alike.flatten()[1:] < 0.999).all()
+    assert alike[0, 1] == pytest.approx(alike[1, 0])
+    assert alike[0, 1] > alike[0, 4]
 
 
 def test_info_nce_is_the_cross_entropy_of_pairs() -> None:
