@@ -70,7 +70,8 @@ def _measure_rom(options: Options, generator: Generator) -> _Found:
     started = time.monotonic()
     texts, content = [], {}
     asked = _asked(options, options.limit)
-    reference, instruments = _reference(options, asked), _instruments(options)  # before any work
+    reference = _reference(options, asked)  # what is missing is said before any work
+    instruments = _instruments(options) if set(SET_METRICS) & set(options.metrics) else None
     sets = own_prompts(options.limit) if options.prompts is None else {}
     images: list[np.ndarray] = []
     if "alignment" in options.metrics:
@@ -81,7 +82,7 @@ def _measure_rom(options: Options, generator: Generator) -> _Found:
         content = {"alignment": alignment.rates()}
         images = _in_order(alignment, asked)
     results: dict[str, Values] = {}
-    if set(SET_METRICS) & set(options.metrics):
+    if instruments is not None:
         samples = Samples(images or _generate(generator, asked, options.sampling), asked.prompts)
         results = _measure(options, samples, reference, instruments)
     if "speed" in options.metrics:

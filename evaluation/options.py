@@ -53,7 +53,10 @@ def parse(arguments: list[str], prog: str) -> Options:
     given = parser.parse_args(arguments)
     if given.sweep and len(given.sources) > 1:
         parser.error("--sweep: takes one ROM")
-    if given.prompts and "alignment" in given.metrics:
+    if given.metrics and (given.sweep or len(given.sources) > 1):
+        parser.error("--metrics: a sweep measures FID and CLIP score, several ROMs are timed; leave it out")
+    metrics = given.metrics or ("alignment",)
+    if given.prompts and "alignment" in metrics and not given.sweep and len(given.sources) == 1:
         parser.error("--metrics: alignment judges pictures of its own prompts only; leave out --prompts")
     for name in ("clip", "reference"):
         folder = getattr(given, name)
@@ -65,7 +68,7 @@ def parse(arguments: list[str], prog: str) -> Options:
     name = given.sources[0].resolve().name if len(given.sources) == 1 else "side-by-side"
     return Options(
         sources=given.sources,
-        metrics=given.metrics,
+        metrics=metrics,
         clip=given.clip,
         features=given.features,
         reference=given.reference,
@@ -86,7 +89,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("sources", nargs="+", type=Path, metavar="ROM", help="a ROM's directory, of ours or public, or pictures")
     known = ",".join(METRICS)
-    add("--metrics", type=_metrics, default=("alignment",), metavar="NAMES", help=f"of {known}; default: alignment")
+    add("--metrics", type=_metrics, metavar="NAMES", help=f"of {known}; default: alignment")
     add("--clip", type=Path, metavar="DIR", help="a CLIP in the layout of transformers; default: model_store/clip")
     add("--features", choices=KINDS, default="auto", help="of fid, prdc, diversity; auto: the first that is here")
     add("--reference", type=Path, metavar="DIR", help="pictures to compare with; default: what the prompts ask, drawn")

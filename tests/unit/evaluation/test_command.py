@@ -126,6 +126,8 @@ def test_pictures_survive_the_disk(tmp_path: Path) -> None:
         (["ROM", "--sweep"], "--clip: a CLIP score needs the folder of a CLIP"),
         (["ROM", "--guidance-scale", "-1"], "--guidance-scale: must be a number from 0 on, not '-1'"),
         (["ROM", "ROM", "--sweep"], "--sweep: takes one ROM"),
+        (["ROM", "--sweep", "--metrics", "fid"], "--metrics: a sweep measures FID and CLIP score"),
+        (["ROM", "ROM", "--metrics", "fid"], "--metrics: a sweep measures FID and CLIP score, several ROMs are timed"),
         (["ROM", "--metrics", "clip_score"], "--clip: a CLIP score needs the folder of a CLIP"),
         (["ROM", "--metrics", "fid", "--features", "clip"], "--features: clip: no CLIP is given"),
         (["ROM", "--metrics", "fid", "--clip", "EMPTY"], "--clip: EMPTY is no CLIP in the layout of transformers"),
