@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ROM ?= shapes
+METRICS ?= alignment
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -63,8 +64,8 @@ format: install  ## write the code in the project's format
 train: install  ## make a ROM by its recipe: make train ROM=shapes, sketch or digits (hours on a CPU; resumes)
 	@$(BIN)/python -m training $(ROM)
 
-eval: install  ## judge a ROM on prompts it has never seen: make eval ROM=shapes
-	@$(BIN)/python -m evaluation model_store/$(ROM)
+eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed
+	@$(BIN)/python -m evaluation model_store/$(ROM) --metrics $(METRICS)
 
 bench: install  ## measure our overhead against plain diffusers
 	@$(BIN)/python -m benchmarks.overhead model_store/$(ROM)

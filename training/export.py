@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,14 +72,27 @@ def export_rom(
     pictures: list[Path],
     shared: Mapping[str, Path],
 ) -> None:
-    """Write the ROM and its `pictures` to `directory`, which appears whole or not at all; its README.md stays."""
+    """Write the pipeline in half precision as a ROM; see `write_rom`."""
+
+    def save(folder: Path) -> None:
+        pipeline.to(dtype=torch.float16)
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        for name, source in shared.items():
+            shutil.rmtree(folder / name)
+            shutil.copytree(source, folder / name)
+
+    write_rom(save, manifest, directory, pictures)
+
+
+def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
+    """Write what `save` puts into a folder, a manifest with digests, and `pictures` to `directory`.
+
+    It appears whole or not at all; its README.md stays.
+    """
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    pipeline.to(dtype=torch.float16)
-    pipeline.save_pretrained(partial, safe_serialization=True)
-    for name, folder in shared.items():
-        shutil.rmtree(partial / name)
-        shutil.copytree(folder, partial / name)
+    partial.mkdir(parents=True)
+    save(partial)
     files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
         RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))

@@ -99,6 +99,13 @@ def random_spec(rng: np.random.Generator, kinds: tuple[float, float, float] = (0
             return spec
 
 
+def random_held_out(rng: np.random.Generator) -> SceneSpec:
+    """One object in a combination that training never sees."""
+    combinations = held_out_combinations()
+    shape, colour, background = combinations[int(rng.integers(len(combinations)))]
+    return SceneSpec(background, (ObjectSpec(shape, colour, str(rng.choice(SIZES))),))
+
+
 def place(spec: SceneSpec, rng: np.random.Generator) -> list[Placement]:
     """Positions, radii and small rotations for what `spec` shows."""
     placements = []

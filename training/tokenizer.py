@@ -17,10 +17,14 @@ MAX_LENGTH = 40  # tokens: the longest caption of shapes takes 29, and the posit
 _BOS, _EOS = "<|startoftext|>", "<|endoftext|>"
 
 
-def train_tokenizer(domain: Domain[Any], captions: int, seed: int, directory: Path, merges: int = 320) -> CLIPTokenizer:
+def train_tokenizer(domain: Domain[Any], captions: int, seed: int, directory: Path) -> CLIPTokenizer:
     """Learn merges from captions of random images; saved in `directory/tokenizer`."""
     rng = np.random.default_rng((seed, 2))
-    texts = [domain.caption(domain.random_spec(rng), rng) for _ in range(captions)]
+    return learn_merges([domain.caption(domain.random_spec(rng), rng) for _ in range(captions)], directory)
+
+
+def learn_merges(texts: list[str], directory: Path, merges: int = 320) -> CLIPTokenizer:
+    """Learn merges from texts; saved in `directory/tokenizer`."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     characters = alphabet + [character + "</w>" for character in alphabet]
     backend = _clip_tokenizer(characters, []).backend_tokenizer

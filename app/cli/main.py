@@ -88,6 +88,18 @@ def serve() -> None:
     os.execv(sys.executable, [sys.executable, str(script)])
 
 
+@app.command(
+    "eval",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def evaluate(context: typer.Context) -> None:
+    """Measure a ROM's pictures: prompt alignment, CLIP score, FID, precision and recall, speed."""
+    from app.cli.evaluate import run_evaluation
+
+    run_evaluation(context.args)
+
+
 def _follow(events: Iterator[Event]) -> dict[str, Any]:
     """The response. A person who watches sees how far it is."""
     watched = sys.stderr.isatty()

@@ -34,7 +34,8 @@ class DigitsDomain:
         return random_number_caption(spec, rng).text
 
     def facts(self, spec: NumberSpec) -> dict[str, str]:
-        return {"digits": spec.digits, "count": str(len(spec.digits)), "ink": spec.ink, "paper": spec.paper}
+        alone = {"digit": spec.digits} if len(spec.digits) == 1 else {}
+        return {"digits": spec.digits, "length": str(len(spec.digits)), "ink": spec.ink, "paper": spec.paper} | alone
 
     def read(self, spec: NumberSpec, rng: np.random.Generator) -> Reading:
         caption = random_number_caption(spec, rng)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from training.captions import Caption, random_caption
 from training.domains.domain import Reading, Roles
 from training.drawing import draw_scene
-from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, SceneSpec, random_spec
+from training.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, SceneSpec, random_held_out, random_spec
 
 _UNSAID, _ABSENT = "unsaid", "absent"
 _OBJECT = (
@@ -19,14 +21,16 @@ _OBJECT = (
 _SCENE = ((*BACKGROUNDS, _UNSAID), ("1", "2", "3", "4", "left of", "above"))
 
 
+@dataclass(frozen=True)
 class ShapesDomain:
     """One object, several alike, or two of which one is left of or above the other."""
 
-    name = "shapes"
+    held_out: bool = False  # of the combinations that training never shows
+    name: str = "shapes"
     roles: Roles = (_OBJECT, _OBJECT, _SCENE)
 
     def random_spec(self, rng: np.random.Generator) -> SceneSpec:
-        return random_spec(rng)
+        return random_held_out(rng) if self.held_out else random_spec(rng)
 
     def image(self, spec: SceneSpec, rng: np.random.Generator) -> np.ndarray:
         return draw_scene(spec, rng)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from training.captions import Caption, random_caption
-from training.domains.domain import Reading
+from training.domains.domain import Reading, Roles
 from training.domains.shapes import ShapesDomain, scene_answers, scene_facts
 from training.ink import sketch_scene
-from training.scenes import SceneSpec, random_spec
+from training.scenes import SceneSpec, random_held_out, random_spec
 
 FRAMES = (  # what comes before and after the scene's own words
     ("an ink drawing of ", ""),
@@ -25,14 +27,16 @@ FRAMES = (  # what comes before and after the scene's own words
 )
 
 
+@dataclass(frozen=True)
 class SketchDomain:
     """Wavering outlines, hatching in the object's colour, on paper of the background's colour."""
 
-    name = "sketch"
-    roles = ShapesDomain.roles
+    held_out: bool = False
+    name: str = "sketch"
+    roles: Roles = ShapesDomain.roles
 
     def random_spec(self, rng: np.random.Generator) -> SceneSpec:
-        return random_spec(rng)
+        return random_held_out(rng) if self.held_out else random_spec(rng)
 
     def image(self, spec: SceneSpec, rng: np.random.Generator) -> np.ndarray:
         return sketch_scene(spec, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from training.recipes.clip import CLIP
 from training.recipes.digits import DIGITS
 from training.recipes.shapes import SHAPES
 from training.recipes.sketch import SKETCH
@@ -20,4 +21,4 @@ class Recipe(Protocol):
         """The same stages with next to no work in them: shows that everything fits together, in under a minute."""
 
 
-RECIPES: dict[str, Recipe] = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS}
+RECIPES: dict[str, Recipe] = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS, "clip": CLIP}

@@ -146,7 +146,7 @@ def test_readings_tell_what_the_facts_are() -> None:
         *digits, ink, paper, count = DigitsDomain().read(spec, rng).answers
         facts = DigitsDomain().facts(spec)
         assert "".join(digit for digit in digits if digit != "absent") == facts["digits"]
-        assert ink in (facts["ink"], "unsaid") and paper in (facts["paper"], "unsaid") and count == facts["count"]
+        assert ink in (facts["ink"], "unsaid") and paper in (facts["paper"], "unsaid") and count == facts["length"]
 
 
 @every_domain
