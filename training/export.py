@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -43,23 +45,30 @@ def build_pipeline(
 
 
 def export_rom(pipeline: StableDiffusionPipeline, manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
-    """Write the ROM and its `pictures` to `directory`, which appears whole or not at all; its README.md stays."""
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    """Write a pipeline in half precision as `write_rom` does."""
     pipeline.to(dtype=torch.float16)
-    pipeline.save_pretrained(partial, safe_serialization=True)
-    files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
+    write_rom(partial(pipeline.save_pretrained, safe_serialization=True), manifest, directory, pictures)
+
+
+def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
+    """Write what `save` puts into a directory as a ROM, with `pictures`, to `directory`, which appears whole or not at
+    all; its README.md stays."""
+    draft = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save(draft)
+    files = [path for path in sorted(draft.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
-        RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
+        RomFile(path=path.relative_to(draft).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
         for path in files
     )
     content = manifest.model_copy(update={"files": listed}).model_dump(mode="json", exclude_defaults=True)
-    (partial / MANIFEST_NAME).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    (draft / MANIFEST_NAME).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
     for path in (*pictures, directory / "README.md"):
         if path.exists():
-            shutil.copy(path, partial)
+            shutil.copy(path, draft)
     shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
+    draft.rename(directory)
 
 
 def save_samples(pipeline: StableDiffusionPipeline, manifest: RomManifest, prompts: list[str], path: Path) -> None:
