@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import diffusers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
@@ -17,6 +18,7 @@ from app.backends.identities import Identities
 from app.backends.latent_diffusion import Shares
 from app.backends.options import LoadOptions, pick_memory_format, pick_optimizations, without_fusing
 from app.backends.pool import ComponentPool, Holding
+from app.backends.schedulers import ADAPTED
 from app.backends.tiers import ModelPart
 from app.backends.torch_denoiser import TorchDenoiser
 from app.backends.unet import Denoiser
@@ -64,6 +66,17 @@ class Loading:
 
     def tokenizer(self, cls: Any, name: str) -> Any:
         return cls.from_pretrained(self._folder(name), local_files_only=True)
+
+    def model(self, cls: Any, name: str) -> Any:
+        """A model as it is: without a LoRA, nor what makes denoisers fast."""
+        return self._model(cls, name, self._placement)
+
+    def scheduler_object(self, name: str) -> Any:
+        """Of diffusers, in the class that model_index.json names."""
+        listed = self.index.get(name)
+        if not (isinstance(listed, list) and listed[-1] in ADAPTED):
+            raise ManifestError(f"{name} is {listed!r} in model_index.json, which is no scheduler that is known here")
+        return getattr(diffusers, listed[-1]).from_pretrained(self._folder(name), local_files_only=True)
 
     def text_encoder(self, cls: Any, name: str) -> Any:
         base = self._model(cls, name, self._placement)

@@ -1,8 +1,8 @@
 """SRResNet (Ledig et al. 2017, arXiv:1609.04802): an image enlarged by a convolutional network in one forward.
 
-It differs from the paper in three ways: no batch normalisation (Lim et al. 2017), a 3x3 convolution instead of 9x9 as the
-last, and what the network makes is added to the bicubic enlargement. Each doubling has an output of its own (Lai et al.
-2017), so that one network enlarges 2 and 4 times.
+It differs from the paper in three ways: no batch normalisation (Lim et al. 2017), a 3x3 convolution instead of 9x9 as
+the last, and what the network makes is added to the bicubic enlargement. Each doubling has an output of its own (Lai et
+al. 2017), so that one network enlarges 2 and 4 times.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from app.core import Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, read_json
+from app.roms.upscalers import SRRESNET, TILE, read_channels, srresnet_bytes
 
 _ROW_TENSORS = 24  # as large as the first block's output, that a row holds at the peak
 _WEIGHT_COPIES = 2.5  # of the largest convolution, in the layout that the device multiplies
@@ -41,7 +42,7 @@ class MemoryNeed:
     """What a ROM takes at most."""
 
     weights_bytes: int
-    image_bytes: int  # beside the weights, of one image with guidance in the size of the default preset
+    image_bytes: int  # beside the weights, of one image with guidance in the size of the default preset; of an upscaler's, a tile
     largest_image_bytes: int  # likewise, in the largest size that is allowed
 
 
@@ -61,6 +62,9 @@ def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
     if not (rom.model_directory / INDEX_NAME).exists():
         return None
     directory, weights_bytes = rom.model_directory, rom.num_parameters * itemsize
+    if (directory / SRRESNET).is_dir():
+        largest = srresnet_bytes(TILE, TILE, max(rom.factors), read_channels(directory), itemsize)
+        return MemoryNeed(weights_bytes, largest, largest)
     model = read_memory_model(directory, itemsize)
     halvings = len(_read_decoders(directory)["full"]) - 1
 
