@@ -65,13 +65,13 @@ class SRResNetUpscaler:
                 on_piece()
                 part = source[None, :, row.first : row.last, column.first : column.last]
                 made = model(part.contiguous(memory_format=torch.channels_last), factor)[0]
-                enlarged[
-                    :, row.start * factor : row.stop * factor, column.start * factor : column.stop * factor
-                ] = made[
-                    :,
-                    (row.start - row.first) * factor : (row.stop - row.first) * factor,
-                    (column.start - column.first) * factor : (column.stop - column.first) * factor,
-                ]
+                enlarged[:, row.start * factor : row.stop * factor, column.start * factor : column.stop * factor] = (
+                    made[
+                        :,
+                        (row.start - row.first) * factor : (row.stop - row.first) * factor,
+                        (column.start - column.first) * factor : (column.stop - column.first) * factor,
+                    ]
+                )
         return enlarged
 
     def park(self) -> None:
