@@ -81,11 +81,9 @@ class Engine:
         """
         path = lay_out_path(params, backend)
         with self._wake:
-            self._check_open()
             now = self._clock()
             costs = self._costs.of(rom_id, backend.info, latent_shape(params, backend))
             if not self._accepted:
-                self._progress_at = now
                 costs.step.reconsider(now)
             state = RequestState(request_id, rom_id, params, path, backend, budget, costs, now, listener, source)
             if upscaling is not None:
@@ -95,16 +93,13 @@ class Engine:
         return state
 
     def submit_upscaling(
-        self, request_id: str, upscaling: Upscaling, image: Pixels, guide: Guide, budget: Budget
+        self, request_id: str, upscaling: Upscaling, image: Pixels, guide: tuple[str, int], budget: Budget
     ) -> UpscaleState:
-        """Accept an image to be enlarged. Its future and what this raises are as those of `submit`."""
+        """Accept an image to be enlarged, going by a prompt and a seed. Its future and what this raises are as those of `submit`."""
         with self._wake:
-            self._check_open()
             now = self._clock()
             costs = self._upscaling_costs.of(upscaling, *image.shape[:2])
-            if not self._accepted:
-                self._progress_at = now
-            state = UpscaleState(request_id, upscaling, image, guide, budget, costs, now)
+            state = UpscaleState(request_id, upscaling, image, Guide(*guide), budget, costs, now)
             self._accept(state, 0)
         return state
 
@@ -179,12 +174,12 @@ class Engine:
             lane = self._costs.of(state.rom_id, backend.info, shape)
             yield Smaller(replace(state.demand(), lane=lane, decode_s=state.decode_on(lane)), width, height)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise NotReady("the service is stopping", retry_after_s=5)
-
     def _accept(self, state: RequestState | UpscaleState, needed_steps: int, smaller: Iterable[Smaller] = ()) -> None:
         """Give it a plan and let it in. Raises Overloaded. The caller holds the lock."""
+        if self._closed:
+            raise NotReady("the service is stopping", retry_after_s=5)
+        if not self._accepted:
+            self._progress_at = state.submitted_at
         promises = {other.demand(): other.owed_steps for other in self._accepted}
         free_at = max(state.submitted_at, self._busy_until)
         state.plan = self._planner.plan(state.demand(), needed_steps, promises, free_at, smaller)

@@ -42,7 +42,9 @@ class MemoryNeed:
     """What a ROM takes at most."""
 
     weights_bytes: int
-    image_bytes: int  # beside the weights, of one image with guidance in the size of the default preset; of an upscaler's, a tile
+    image_bytes: (
+        int  # beside the weights, of one image with guidance in the default preset's size; of an upscaler, a tile
+    )
     largest_image_bytes: int  # likewise, in the largest size that is allowed
 
 
