@@ -101,7 +101,7 @@ def evaluate(model: SRResNet, seed: int, scenes: int = 64, sides: Sequence[int] 
             generator = torch.Generator().manual_seed(seed)
             for is_soft, small in ((False, clean), (True, soften(clean, 0.5, 0.02, generator))):
                 bicubic = psnr(enlarge_bicubic(small, factor), targets)
-                made = torch.cat([model(part, factor) for part in small.split(4)])
+                made = torch.cat([model(part, factor) for part in torch.split(small, 4)])
                 scores.append(Score(factor, side, is_soft, bicubic, psnr(made, targets)))
     return scores
 
@@ -138,4 +138,5 @@ def _crop(images: np.ndarray, side: int, draw: Draw) -> np.ndarray:
         if (crop != crop[0, 0]).any():
             break
     crop = np.rot90(crop, int(rng.integers(4)))[..., rng.permutation(3)]
-    return crop if rng.random() < 0.5 else 255 - crop
+    inverted: np.ndarray = 255 - crop
+    return crop if rng.random() < 0.5 else inverted

@@ -113,4 +113,5 @@ class DiffusionUpscaler:
         side, factor = max(_WARM_UP_SIDE, self._multiple), self._autoencoder.scale_factor
         started = time.perf_counter()
         self._run(torch.zeros(3, side, side), factor, Guide("", 0), lambda: None, 1).sum().item()
-        return (time.perf_counter() - started) * self._steps / (side * factor) ** 2
+        seconds = time.perf_counter() - started
+        return seconds * self._steps / float(side * factor) ** 2

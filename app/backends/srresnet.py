@@ -53,7 +53,7 @@ class SRResNet(_Base, _Config):  # type: ignore[misc]
 
     config_name = "config.json"
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, channels: int = 32, num_blocks: int = 6, num_doublings: int = 2) -> None:
         super().__init__()
         self.head = nn.Conv2d(3, channels, _HEAD_SIZE, padding=_HEAD_SIZE // 2)

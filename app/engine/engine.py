@@ -95,7 +95,7 @@ class Engine:
     def submit_upscaling(
         self, request_id: str, upscaling: Upscaling, image: Pixels, guide: tuple[str, int], budget: Budget
     ) -> UpscaleState:
-        """Accept an image to be enlarged, going by a prompt and a seed. Its future and what this raises are as those of `submit`."""
+        """Accept an image to be enlarged; `guide` is a prompt and a seed. Its future and errors: see `submit`."""
         with self._wake:
             now = self._clock()
             costs = self._upscaling_costs.of(upscaling, *image.shape[:2])

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from app.engine.upscaling import Upscaling
 
 _DEFAULTS = {field.name: field.default for field in fields(GenerationParams)} | {"prompt": ""}
-_READ = {
-    "prompt",
-    "image",
-    "seed",
-    "seeds",
-    "upscale",
-    "upscaler",
-}  # fields that count for an upscaler that is the model
+_READ = {"prompt", "image", "seed", "seeds", "upscale", "upscaler"}  # that count where the model is an upscaler
 
 
 def find_upscaler(params: GenerationParams, catalog: Catalog, resident: Collection[str]) -> Rom | None:
@@ -86,10 +79,8 @@ def check_size(upscaling: Upscaling, width: int, height: int) -> None:
     """Raises InvalidRequest for an image, in pixels, that would be larger than the upscaler's ROM allows."""
     factor, allowed = upscaling.factor, upscaling.max_pixels
     if width * height * factor**2 > allowed:
-        size = f"{width * factor}x{height * factor}"
-        reason = (
-            f"{width}x{height} enlarged to {size} is above the {allowed} pixels that ROM {upscaling.rom_id!r} allows"
-        )
+        size = f"{width}x{height} enlarged to {width * factor}x{height * factor}"
+        reason = f"{size} is above the {allowed} pixels that ROM {upscaling.rom_id!r} allows"
         raise InvalidRequest(reason, param="upscale")
 
 

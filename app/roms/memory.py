@@ -42,9 +42,7 @@ class MemoryNeed:
     """What a ROM takes at most."""
 
     weights_bytes: int
-    image_bytes: (
-        int  # beside the weights, of one image with guidance in the default preset's size; of an upscaler, a tile
-    )
+    image_bytes: int  # beside the weights, of one guided image in the default preset's size; of an upscaler, a tile
     largest_image_bytes: int  # likewise, in the largest size that is allowed
 
 
