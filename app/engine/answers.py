@@ -63,7 +63,7 @@ class Answers:
                 encode_s=state.encode_s,
                 denoise_s=started - state.started_at,
                 decode_s=decode_s,
-                upscale_s=self._clock() - started - decode_s,
+                upscale_s=0.0 if state.upscaling is None else self._clock() - started - decode_s,
             )
         )
 
