@@ -116,6 +116,19 @@ def test_what_an_upscaler_does_not_read_is_told(enlarging: Serving) -> None:
     assert told == {("ignored", "width"), ("ignored", "strength"), ("ignored", "prompt")}
 
 
+def test_info_tells_the_factors(enlarging: Serving) -> None:
+    roms = {rom["id"]: rom for rom in enlarging.http.get("/info").json()["roms"]}
+    assert {rom_id: rom["upscale_factors"] for rom_id, rom in roms.items()} == {
+        "fake": [],
+        "small": [2],
+        "upscaler": [2, 4],
+        "x4": [4],
+    }
+    accepts = roms["upscaler"]["accepts"]
+    assert (accepts["required"], accepts["properties"]["upscale"]) == (["image"], {"enum": [2, 4], "default": 4})
+    assert all(rom["memory"]["image_bytes"] > 0 for rom in roms.values() if rom["upscale_factors"])
+
+
 def test_auto_is_never_an_upscaler(enlarging: Serving) -> None:
     assert enlarging.invoke(prompt="a").json()["routing"]["scores"].keys() == {"fake"}
 
