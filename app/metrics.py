@@ -31,11 +31,7 @@ class Metrics:
             registry=registry,
         )
         self._upscale = Histogram(
-            "cartridge_upscale_seconds",
-            "Enlarging the images of a request",
-            ("rom",),
-            buckets=_SECONDS,
-            registry=registry,
+            "cartridge_upscale_seconds", "Enlarging a request's images", ("rom",), buckets=_SECONDS, registry=registry
         )
         self._batch_size = Histogram(
             "cartridge_batch_size", "Rows in a forward", ("rom",), buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry

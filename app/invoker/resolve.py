@@ -33,8 +33,6 @@ def resolve(
     params: GenerationParams, manifest: RomManifest, model: ModelDefaults, source: Source | None = None
 ) -> tuple[ResolvedParams, list[Notice]]:
     """Fill in defaults and check limits. Raises InvalidRequest naming the field."""
-    if not params.prompts[0]:
-        raise InvalidRequest(f"ROM {manifest.id!r} needs one", param="prompt")
     preset = _preset(params, manifest)
     task = _task(source, manifest, model)
     notices: list[Notice] = []
@@ -98,6 +96,8 @@ def _scheduler_notices(scheduler: str, manifest: RomManifest, model: ModelDefaul
 
 
 def _prompt(params: GenerationParams, manifest: RomManifest) -> Prompt:
+    if not params.prompts[0]:
+        raise InvalidRequest(f"ROM {manifest.id!r} needs one", param="prompt")
     filled = tuple(manifest.prompt_template.replace("{prompt}", prompt) for prompt in params.prompts)
     return filled[0] if isinstance(params.prompt, str) else filled
 

@@ -6,6 +6,7 @@ side, in bfloat16 and float32, and lie above what was seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,8 +64,10 @@ def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
         return None
     directory, weights_bytes = rom.model_directory, rom.num_parameters * itemsize
     if (directory / SRRESNET).is_dir():
-        largest = srresnet_bytes(TILE, TILE, max(rom.factors), read_channels(directory), itemsize)
-        return MemoryNeed(weights_bytes, largest, largest)
+        factor, channels = max(rom.factors), read_channels(directory)
+        largest_side = math.isqrt(rom.manifest.limits.max_pixels) // factor
+        needs = (srresnet_bytes(side, side, factor, channels, itemsize) for side in (TILE, largest_side))
+        return MemoryNeed(weights_bytes, *needs)
     model = read_memory_model(directory, itemsize)
     halvings = len(_read_decoders(directory)["full"]) - 1
 
