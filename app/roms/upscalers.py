@@ -11,7 +11,7 @@ from app.roms.manifest import read_json
 SRRESNET = "upscaler"  # the folder of an SRResNet
 TILE = 256  # pixels a side that an SRResNet computes at once
 _MOST_DOUBLINGS = 4
-# The peak of resident memory on a CPU, in float32 and bfloat16, from 128 to 512 pixels a side, lies below what these give.
+# Resident memory on a CPU, in float32 and bfloat16, from 128 to 512 pixels a side, peaks below what these give.
 _PEAK_TENSORS = 3  # as large as the last doubling's output
 _PIXEL_BYTES = 48  # of the whole enlarged image: copies of it in float32
 _WORKSPACE_BYTES = 16 * 1024 * 1024
