@@ -70,7 +70,7 @@ UPSCALER = UpscalerRecipe(
         limits=Limits(max_pixels=2048 * 2048),
     ),
     config=UpscalerConfig(
-        loop=LoopConfig(steps=2200, batch_size=16, learning_rate=1e-3, ema_decay=0.99, checkpoint_every_s=30),
+        loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1e-3, ema_decay=0.99, checkpoint_every_s=30),
         scenes=((600, 256), (200, 512)),
     ),
 )

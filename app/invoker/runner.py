@@ -173,7 +173,8 @@ class Runner:
         preset: Preset | None = rom.manifest.presets.get(request.params.preset)
         if request.on_deadline != "degrade" or preset is None or preset.twin is None or "twin" not in preset.degrade:
             return None
-        return self._catalog.roms.get(preset.twin)
+        twin = self._catalog.roms.get(preset.twin)
+        return None if twin is None or twin.is_upscaler else twin
 
 
 def defaults_of(backend: Backend) -> ModelDefaults:
