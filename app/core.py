@@ -11,7 +11,7 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 FinishReason = Literal["completed", "deadline"]
 OnDeadline = Literal["partial", "degrade", "fail"]
 Prompt = str | tuple[str, ...]  # several are answered in one response
-Task = Literal["text-to-image", "image-to-image", "inpainting"]
+Task = Literal["text-to-image", "image-to-image", "inpainting", "upscaling"]
 Decoder = Literal["full", "tiny"]  # the ROM's autoencoder, or the small one that it may carry beside it
 LongPrompts = Literal["truncate", "chunk"]  # what becomes of a prompt that the text encoder cannot read at once
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
@@ -78,7 +78,7 @@ class Notice:
 class GenerationParams:
     """What was asked. None: the ROM's preset decides."""
 
-    prompt: Prompt
+    prompt: Prompt  # "" where there is none: an upscaler needs none
     negative_prompt: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -96,6 +96,8 @@ class GenerationParams:
     strength: float | None = None  # above 0, up to 1: how much of the image is redrawn
     decoder: Decoder | None = None
     long_prompts: LongPrompts | None = None
+    upscale: int | None = None  # what width and height of the images are multiplied by
+    upscaler: str | None = None  # the ROM that does it
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -152,6 +154,8 @@ class ResolvedParams:
     strength: float = 1.0  # 1 without an image
     decoder: Decoder = "full"
     long_prompts: LongPrompts = "truncate"
+    upscale: int = 1  # what width and height are multiplied by afterwards
+    upscaler: str | None = None  # the ROM that does it
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -194,6 +198,7 @@ class Timings:
     encode_s: float = 0.0
     denoise_s: float = 0.0
     decode_s: float = 0.0
+    upscale_s: float = 0.0
     serialize_s: float = 0.0
     total_s: float = 0.0
 

@@ -89,10 +89,12 @@ def resize(pixels: Pixels | Levels, width: int, height: int) -> Pixels | Levels:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def encode_within(images: list[Pixels], options: OutputOptions, max_bytes: int) -> EncodedImages:
+def encode_within(
+    images: list[Pixels], options: OutputOptions, max_bytes: int, param: str = "num_images_per_prompt"
+) -> EncodedImages:
     """All images in the asked format, or in the first smaller one that fits `max_bytes`, with a notice.
 
-    Raises RequestTooLarge when nothing fits.
+    Raises RequestTooLarge, naming the field `param`, when nothing fits.
     """
     for attempt in (options, *_SMALLER):
         data = tuple(encode_image(pixels, attempt) for pixels in images)
@@ -100,9 +102,9 @@ def encode_within(images: list[Pixels], options: OutputOptions, max_bytes: int) 
             detail = f"{options.format} was too large for the response; {attempt.format} is used"
             notices = () if attempt is options else (Notice("changed", "output_format", detail),)
             return EncodedImages(data, f"image/{attempt.format}", notices)
-    raise RequestTooLarge(
-        f"{len(images)} images do not fit a response of this service in any format", param="num_images_per_prompt"
-    )
+    height, width, _ = images[0].shape
+    detail = f"{len(images)} images of {width}x{height} do not fit a response of this service in any format"
+    raise RequestTooLarge(detail, param=param)
 
 
 def _save_arguments(options: OutputOptions) -> dict[str, int]:

@@ -19,7 +19,7 @@ from app.roms.library import RomLibrary
 from app.roms.memory import MemoryNeed, predict_need
 
 if TYPE_CHECKING:
-    from app.backends.base import Backend
+    from app.backends.base import LoadedModel
     from app.backends.options import LoadOptions
     from app.backends.pool import ComponentPool
 
@@ -42,9 +42,9 @@ class RomLoader:
 
         prepare({rom.manifest.family for rom in self._library.catalog})
 
-    def load(self, rom: Rom) -> Backend:
+    def load(self, rom: Rom) -> LoadedModel:
         """Its files stay on disk as long as the backend lives. Raises ManifestError."""
-        from app.backends.registry import load_backend
+        from app.backends.registry import load_rom
 
         self._health.report_progress(f"loading ROM {rom.id}")
         log_event("rom_loading", rom=rom.id, parameters=rom.num_parameters)
@@ -52,7 +52,7 @@ class RomLoader:
         with ExitStack() as stack:
             stack.enter_context(self._library.hold(rom))
             self._library.verify(rom)
-            backend = load_backend(rom, self._options, self._pool)
+            backend = load_rom(rom, self._options, self._pool)
             weakref.finalize(backend, stack.pop_all().close)
         seconds = time.monotonic() - started
         self._metrics.observe_load(rom.id, seconds)

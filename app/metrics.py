@@ -30,6 +30,9 @@ class Metrics:
             buckets=_STEP_SECONDS,
             registry=registry,
         )
+        self._upscale = Histogram(
+            "cartridge_upscale_seconds", "Enlarging a request's images", ("rom",), buckets=_SECONDS, registry=registry
+        )
         self._batch_size = Histogram(
             "cartridge_batch_size", "Rows in a forward", ("rom",), buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry
         )
@@ -62,6 +65,9 @@ class Metrics:
 
     def observe_queue_wait(self, rom_id: str, seconds: float) -> None:
         self._queue_wait.labels(rom_id).observe(seconds)
+
+    def observe_upscale(self, rom_id: str, seconds: float) -> None:
+        self._upscale.labels(rom_id).observe(seconds)
 
     def observe_step(self, rom_id: str, rows: int, seconds: float) -> None:
         self._step.labels(rom_id).observe(seconds)

@@ -15,7 +15,7 @@ from app.residency import Footprint, Line, Residency, Resident
 from app.roms.catalog import Rom
 
 if TYPE_CHECKING:
-    from app.backends.base import Backend
+    from app.backends.base import LoadedModel
 
 _BYTE_LOADING_PRIOR_S, _BYTE_RESUMING_PRIOR_S = 1e-9, 1e-10
 _RETRY_AFTER_S = 5.0
@@ -38,7 +38,7 @@ class ModelCache:
 
     def __init__(
         self,
-        load: Callable[[Rom], Backend],
+        load: Callable[[Rom], LoadedModel],
         footprint_of: Callable[[Rom], Footprint],
         capacity_bytes: int = 0,
         *,
@@ -56,7 +56,7 @@ class ModelCache:
         self._changed = threading.Condition()
 
     @contextmanager
-    def lease(self, rom: Rom, timeout_s: float = 60.0, cancelled: Future[None] | None = None) -> Iterator[Backend]:
+    def lease(self, rom: Rom, timeout_s: float = 60.0, cancelled: Future[None] | None = None) -> Iterator[LoadedModel]:
         """Pin the ROM's backend while in use, loading it first where needed.
 
         Raises OutOfRomMemory when the ROM is larger than the whole budget, NotReady when `timeout_s` passes first,
@@ -244,7 +244,7 @@ class ModelCache:
         threading.Thread(target=self._fill, args=(rom, resident, gone), name=f"fill {rom.id}", daemon=True).start()
         return resident
 
-    def _fill(self, rom: Rom, resident: Resident, gone: list[Backend]) -> None:
+    def _fill(self, rom: Rom, resident: Resident, gone: list[LoadedModel]) -> None:
         """Load, outside the lock. On failure the room is free again, and those who wait try for themselves."""
         started, backend = time.monotonic(), resident.backend
         pace = self._byte_loading if backend is None else self._byte_resuming
@@ -272,7 +272,7 @@ class ModelCache:
         resident.idle_since = time.monotonic()
         self._changed.notify_all()
 
-    def _evict(self, rom_id: str) -> list[Backend]:
+    def _evict(self, rom_id: str) -> list[LoadedModel]:
         """To the host's memory where there is room, in place of those that wait there longest; or else altogether.
 
         Returns backends that are to be unloaded outside the lock.
@@ -285,7 +285,7 @@ class ModelCache:
         resident.is_parked, resident.is_ready = True, False
         return self._take_out(dropped)
 
-    def _take_out(self, rom_ids: list[str]) -> list[Backend]:
+    def _take_out(self, rom_ids: list[str]) -> list[LoadedModel]:
         residents = [self._residency.residents.pop(rom_id) for rom_id in rom_ids]
         self._changed.notify_all()
         return [resident.backend for resident in residents if resident.backend is not None]
@@ -295,6 +295,6 @@ def _too_large(rom: Rom, footprint: Footprint, room: str) -> OutOfRomMemory:
     return OutOfRomMemory(f"ROM {rom.id!r} needs {footprint}, {room}", param="model")
 
 
-def _unload(backends: list[Backend]) -> None:
+def _unload(backends: list[LoadedModel]) -> None:
     for backend in backends:
         backend.unload()

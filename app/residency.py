@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.backends.base import Backend
+    from app.backends.base import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Resident:
     """A ROM in memory, or on its way there: its room is taken from the moment that its loading starts."""
 
     footprint: Footprint
-    backend: Backend | None = None  # None while it is loaded for the first time
+    backend: LoadedModel | None = None  # None while it is loaded for the first time
     is_ready: bool = False
     is_parked: bool = False  # its weights wait in the host's memory
     is_pinned: bool = False  # stays until it is told to go

@@ -66,21 +66,24 @@ def mask(shape: str, radius: float, angle: float, x: float, y: float, size: int)
     return np.asarray(canvas.reduce(scale), dtype=np.float32) / 255
 
 
-def draw(background: str, placements: list[Placement]) -> np.ndarray:
-    """RGB image, uint8 [IMAGE_SIZE, IMAGE_SIZE, 3]."""
-    image = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.float32)
+def draw(background: str, placements: list[Placement], size: int = IMAGE_SIZE) -> np.ndarray:
+    """RGB image, uint8 [size, size, 3]; placements are in pixels of one of IMAGE_SIZE."""
+    scale = size / IMAGE_SIZE
+    image = np.empty((size, size, 3), dtype=np.float32)
     image[:] = BACKGROUNDS[background]
     for item in placements:
-        half = int(item.radius * 1.25) + 2
-        left, top = int(item.x) - half, int(item.y) - half
-        coverage = mask(item.spec.shape, item.radius, item.angle, item.x - left, item.y - top, 2 * half)
+        x, y, radius = item.x * scale, item.y * scale, item.radius * scale
+        half = int(radius * 1.25) + 2
+        left, top = int(x) - half, int(y) - half
+        coverage = mask(item.spec.shape, radius, item.angle, x - left, y - top, 2 * half)
         x0, y0 = max(left, 0), max(top, 0)
-        x1, y1 = min(left + 2 * half, IMAGE_SIZE), min(top + 2 * half, IMAGE_SIZE)
+        x1, y1 = min(left + 2 * half, size), min(top + 2 * half, size)
         alpha = coverage[y0 - top : y1 - top, x0 - left : x1 - left, None]
         colour = np.array(COLOURS[item.spec.colour], dtype=np.float32)
         image[y0:y1, x0:x1] = image[y0:y1, x0:x1] * (1 - alpha) + colour * alpha
     return image.round().astype(np.uint8)
 
 
-def draw_scene(spec: SceneSpec, rng: np.random.Generator) -> np.ndarray:
-    return draw(spec.background, place(spec, rng))
+def draw_scene(spec: SceneSpec, rng: np.random.Generator, size: int = IMAGE_SIZE) -> np.ndarray:
+    """RGB image, uint8 [size, size, 3]."""
+    return draw(spec.background, place(spec, rng), size)

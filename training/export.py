@@ -89,22 +89,22 @@ def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: 
 
     It appears whole or not at all; its README.md stays.
     """
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save(partial)
-    files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
+    draft = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save(draft)
+    files = [path for path in sorted(draft.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
-        RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
+        RomFile(path=path.relative_to(draft).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
         for path in files
     )
     content = manifest.model_copy(update={"files": listed}).model_dump(mode="json", exclude_defaults=True)
-    (partial / MANIFEST_NAME).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
+    (draft / MANIFEST_NAME).write_text(yaml.safe_dump(content, sort_keys=False, width=120), encoding="utf-8")
     for path in (*pictures, directory / "README.md"):
         if path.exists():
-            shutil.copy(path, partial)
+            shutil.copy(path, draft)
     shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
+    draft.rename(directory)
 
 
 def save_samples(pipeline: StableDiffusionPipeline, manifest: RomManifest, prompts: list[str], path: Path) -> None:

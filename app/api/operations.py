@@ -89,6 +89,7 @@ def _describe(rom: Rom, service: Service) -> dict[str, Any]:
         "state": state,
         "missing_bytes": supply.library.missing_bytes(rom),
         "parameters": rom.num_parameters,
+        "upscale_factors": list(rom.factors),
         "memory": asdict(memory) if memory else None,
         "shared_bytes": supply.cache.shared_bytes(rom.id),
         "presets": {name: preset.model_dump() for name, preset in manifest.presets.items()},
@@ -115,5 +116,8 @@ def _schema_for(rom: Rom) -> dict[str, Any]:
     }
     fields["guidance_scale"] |= {"default": preset.guidance_scale}
     fields["decoder"] = {"enum": ["full", "tiny"] if rom.has_tiny_decoder else ["full"], "default": preset.decoder}
+    schema["required"] = ["image"] if rom.is_upscaler else ["prompt"]
+    if rom.is_upscaler:
+        fields["upscale"] = {"enum": list(rom.factors), "default": max(rom.factors)}
     fields["num_images_per_prompt"] |= {"maximum": limits.max_batch}
     return schema

@@ -109,8 +109,51 @@ class BackendInfo:
         return self.denoiser_channels == 2 * self.latent_channels + 1
 
 
-class Backend(Protocol):
-    """A loaded model family. One thread calls it at a time."""
+@dataclass(frozen=True)
+class UpscalerInfo:
+    """What the engine and the catalog need to know of a loaded upscaler."""
+
+    factors: tuple[int, ...]  # that it enlarges width and height by
+    device: torch.device
+    parts: Mapping[str, int]  # as BackendInfo has them
+    pixel_prior_s: float  # prior: time for each pixel of the enlarged image
+    num_inference_steps: int = 0  # 0: it is one forward, and reads neither prompt nor seed
+    guidance_scale: float = 1.0
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.parts.values())
+
+
+class ModelInfo(Protocol):
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """Bytes of the weights in memory, by a key that equal parts of other ROMs have too."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights in memory."""
+
+
+class LoadedModel(Protocol):
+    """What a ROM is in memory: a Backend or an Upscaler."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of it."""
+
+    def park(self) -> None:
+        """Keep the weights in the host's memory, and none on a GPU; nothing is computed until `resume`."""
+
+    def resume(self) -> None:
+        """Bring the weights back to the GPU."""
+
+    def unload(self) -> None:
+        """Let go of the weights; the object is of no use afterwards."""
+
+
+class Backend(LoadedModel, Protocol):
+    """A loaded model family that makes images. One thread calls it at a time."""
 
     info: BackendInfo
 
@@ -142,11 +185,28 @@ class Backend(Protocol):
         `upcast` computes in float32; `tiled` a part of the picture at a time, in less memory and not quite the same.
         """
 
-    def park(self) -> None:
-        """Keep the weights in the host's memory, and none on a GPU; nothing is computed until `resume`."""
 
-    def resume(self) -> None:
-        """Bring the weights back to the GPU."""
+@dataclass(frozen=True)
+class Guide:
+    """What an upscaler that draws what is missing goes by; others do without it."""
 
-    def unload(self) -> None:
-        """Let go of the weights; the object is of no use afterwards."""
+    prompt: str
+    seed: int
+
+
+class Upscaler(LoadedModel, Protocol):
+    """A loaded model that enlarges images. One thread calls it at a time."""
+
+    info: UpscalerInfo
+
+    def needed_bytes(self, height: int, width: int, factor: int) -> int:
+        """Memory that enlarging an image of so many pixels a side takes at most, beside the weights."""
+
+    def upscale(
+        self,
+        image: torch.Tensor,  # [3, H, W], RGB in -1..1
+        factor: int,  # one of info.factors
+        guide: Guide,
+        on_piece: Callable[[], None],  # called between pieces of the work; what it raises ends it
+    ) -> torch.Tensor:
+        """float32 [3, factor H, factor W], RGB in about -1..1."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import diffusers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
@@ -21,7 +22,7 @@ from app.backends.tiers import ModelPart
 from app.backends.torch_denoiser import TorchDenoiser
 from app.backends.unet import Denoiser
 from app.backends.weights import Placement, load_model
-from app.core import Decoder
+from app.core import ADAPTED_SCHEDULERS, Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.components import Component
@@ -66,6 +67,17 @@ class Loading:
 
     def tokenizer(self, cls: Any, name: str) -> Any:
         return cls.from_pretrained(self._folder(name), local_files_only=True)
+
+    def model(self, cls: Any, name: str) -> Any:
+        """A model as it is: without a LoRA, nor what makes denoisers fast."""
+        return self._model(cls, name, self._placement)
+
+    def scheduler_object(self, name: str) -> Any:
+        """Of diffusers, in the class that model_index.json names."""
+        listed = self.index.get(name)
+        if not (isinstance(listed, list) and listed[-1] in ADAPTED_SCHEDULERS):
+            raise ManifestError(f"{name} is {listed!r} in model_index.json, which is no scheduler that is known here")
+        return getattr(diffusers, listed[-1]).from_pretrained(self._folder(name), local_files_only=True)
 
     def text_encoder(self, cls: Any, name: str) -> Any:
         base = self._model(cls, name, self._placement)

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from app.backends.options import LoadOptions
 from app.backends.pool import ComponentPool
@@ -14,9 +14,9 @@ from app.errors import ManifestError
 from app.roms.catalog import Rom
 
 if TYPE_CHECKING:
-    from app.backends.base import Backend
+    from app.backends.base import Backend, LoadedModel, Upscaler
 
-Loader = Callable[[Rom, LoadOptions, ComponentPool], "Backend"]
+Loader = Callable[[Rom, LoadOptions, ComponentPool], "LoadedModel"]
 
 
 def _stable_diffusion(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
@@ -31,6 +31,12 @@ def _stable_diffusion_xl(rom: Rom, options: LoadOptions, pool: ComponentPool) ->
     return load_stable_diffusion_xl(rom, options, pool)
 
 
+def _upscaler(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Upscaler:
+    from app.backends.upscaler import load_upscaler
+
+    return load_upscaler(rom, options, pool)
+
+
 def _fake(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
     from app.backends.fake import FakeBackend
 
@@ -40,6 +46,7 @@ def _fake(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
 FAMILIES: dict[str, Loader] = {
     "stable_diffusion": _stable_diffusion,
     "stable_diffusion_xl": _stable_diffusion_xl,
+    "upscaler": _upscaler,
     "fake": _fake,
 }
 
@@ -57,7 +64,14 @@ def prepare(families: Collection[str]) -> None:
 
 
 def load_backend(rom: Rom, options: LoadOptions, pool: ComponentPool | None = None) -> Backend:
-    """Raises ManifestError for an unknown family or files that cannot be loaded.
+    """Of a ROM that makes images. Raises ManifestError as `load_rom` does."""
+    if rom.is_upscaler:
+        raise ManifestError(f"ROM {rom.id!r} makes no images: it enlarges them")
+    return cast("Backend", load_rom(rom, options, pool))
+
+
+def load_rom(rom: Rom, options: LoadOptions, pool: ComponentPool | None = None) -> LoadedModel:
+    """A Backend, or of an upscaler an Upscaler. Raises ManifestError for an unknown family or files that do not load.
 
     ROMs that are loaded through one pool share what is equal in them; without one, a ROM is by itself.
 
@@ -88,7 +102,7 @@ def foretell_parts(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Mappi
     return foretell(rom, options, pool.identities)
 
 
-def _load(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
+def _load(rom: Rom, options: LoadOptions, pool: ComponentPool) -> LoadedModel:
     if _is_single_file(rom):
         from app.backends.single_file import as_directories
 

@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 import torch
 
+from app.backends.base import Guide
 from app.backends.failures import Failure, classify
 from app.core import FinishReason
+from app.engine.costs import LaneCosts
+from app.engine.enlarging import enlarge
 from app.engine.pictures import PreviewMap, decode_images
 from app.engine.room import Room
 from app.engine.state import EngineResult, RequestState
+from app.engine.upscaling import UpscaleState, Upscaling
 from app.errors import BackendError, Cancelled, CartridgeError, DeadlineExceeded, OutOfRomMemory
 from app.imaging import Pixels
 from app.logs import log_event
@@ -20,23 +24,34 @@ _PREVIEW_MAPS_KEPT = 32
 
 
 class Answers:
-    def __init__(self, clock: Callable[[], float], report_lost: Callable[[str], object], room: Room) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        report_lost: Callable[[str], object],
+        room: Room,
+        on_progress: Callable[[], object] = bool,  # called between the pieces of what takes long
+    ) -> None:
         self._clock = clock
+        self._on_progress = on_progress
         self._report_lost = report_lost
         self._room = room
         self._preview_maps: OrderedDict[str, PreviewMap] = OrderedDict()  # by ROM
 
     def finish(self, state: RequestState, reason: FinishReason = "completed") -> None:
-        """Decode what the request has come to: its latents, or at a deadline the clean image it was heading for."""
+        """Decode what the request has come to: its latents, or at a deadline the clean image it was heading for.
+
+        Enlarge it where that was asked.
+        """
         started = self._clock()
         rows = [row.latents if row.is_done else row.estimate for row in state.rows]
         try:
             with torch.inference_mode():
                 images, notices = decode_images(state.backend, torch.stack(rows), state.params.decoder, self._room)
+            decode_s = self._clock() - started
+            images = self._enlarge_all(state, images)
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
             self.fail(state, error)
             return
-        decode_s = self._clock() - started
         state.costs.decode[state.params.decoder].observe(decode_s / len(rows))
         state.future.set_result(
             EngineResult(
@@ -48,8 +63,24 @@ class Answers:
                 encode_s=state.encode_s,
                 denoise_s=started - state.started_at,
                 decode_s=decode_s,
+                upscale_s=0.0 if state.upscaling is None else self._clock() - started - decode_s,
             )
         )
+
+    def upscale(self, state: UpscaleState) -> None:
+        """Enlarge the image that came along."""
+        started = self._clock()
+        if started > state.deadline:
+            state.future.set_exception(DeadlineExceeded("the time budget passed before its turn", param="timeout_s"))
+            return
+        try:
+            images = [self._enlarge(state, state.upscaling, state.image, state.guide, state.costs)]
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(state, error)
+            return
+        queue_s, upscale_s = started - state.submitted_at, self._clock() - started
+        result = EngineResult(images, "completed", 0, (), queue_s, 0.0, 0.0, 0.0, upscale_s)
+        state.future.set_result(result)
 
     def end_late(self, state: RequestState) -> None:
         """Its time is up: the estimate so far, unless it is to be whole or nothing, or there is nothing yet."""
@@ -60,11 +91,14 @@ class Answers:
         reason = f"the time budget passed after {done} of {total} steps"
         state.future.set_exception(DeadlineExceeded(reason, param="timeout_s"))
 
-    def end_cancelled(self, state: RequestState) -> None:
+    def end_cancelled(self, state: RequestState | UpscaleState) -> None:
+        if isinstance(state, UpscaleState):
+            state.future.set_exception(Cancelled("cancelled before it was enlarged"))
+            return
         done, total = state.completed_steps, len(state.path)
         state.future.set_exception(Cancelled(f"cancelled after {done} of {total} steps"))
 
-    def fail(self, state: RequestState, error: Exception) -> None:
+    def fail(self, state: RequestState | UpscaleState, error: Exception) -> None:
         if isinstance(error, CartridgeError):
             state.future.set_exception(error)
             return
@@ -72,9 +106,7 @@ class Answers:
         if failure is Failure.DEVICE_LOST:
             self._report_lost(f"{type(error).__name__}: {error}"[:300])
         if failure is Failure.OUT_OF_MEMORY:
-            width, height = state.params.width, state.params.height
-            message = f"ROM {state.rom_id!r} has not the memory for an image of {width}x{height}"
-            answer: CartridgeError = OutOfRomMemory(message, param="width")
+            answer: CartridgeError = _out_of_memory(state)
         else:
             message = f"ROM {state.rom_id!r} failed on this request: {type(error).__name__}: {error}"
             answer = BackendError(message[:300])
@@ -104,9 +136,41 @@ class Answers:
             return images
         return self._preview_map(state.rom_id).render(state.backend, denoised)
 
+    def _enlarge_all(self, state: RequestState, images: list[Pixels]) -> list[Pixels]:
+        upscaling, costs = state.upscaling, state.upscale_costs
+        if upscaling is None or costs is None:
+            return images
+        guides = [Guide(*one) for one in zip(state.params.prompts, state.params.seeds, strict=True)]
+        return [
+            self._enlarge(state, upscaling, image, guide, costs) for image, guide in zip(images, guides, strict=True)
+        ]
+
+    def _enlarge(
+        self, state: RequestState | UpscaleState, upscaling: Upscaling, image: Pixels, guide: Guide, costs: LaneCosts
+    ) -> Pixels:
+        """One image; a request that is cancelled meanwhile ends between two pieces of the work."""
+
+        def on_piece() -> None:
+            self._on_progress()
+            if state.is_cancelled:
+                raise Cancelled("cancelled while it was enlarged")
+
+        started = self._clock()
+        enlarged = enlarge(upscaling, image, guide, self._room, on_piece)
+        costs.step.observe(1, self._clock() - started, started)
+        return enlarged
+
     def _preview_map(self, rom_id: str) -> PreviewMap:
         if rom_id not in self._preview_maps:
             self._preview_maps[rom_id] = PreviewMap()
             if len(self._preview_maps) > _PREVIEW_MAPS_KEPT:
                 self._preview_maps.popitem(last=False)
         return self._preview_maps[rom_id]
+
+
+def _out_of_memory(state: RequestState | UpscaleState) -> OutOfRomMemory:
+    if isinstance(state, UpscaleState):
+        height, width, _ = state.image.shape
+        return OutOfRomMemory(f"ROM {state.rom_id!r} has not the memory to enlarge {width}x{height}", param="upscale")
+    width, height = state.params.width, state.params.height
+    return OutOfRomMemory(f"ROM {state.rom_id!r} has not the memory for an image of {width}x{height}", param="width")

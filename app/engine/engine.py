@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from traceback import clear_frames
 
 import torch
 
-from app.backends.base import Backend
+from app.backends.base import Backend, Guide
 from app.backends.devices import free_bytes, return_memory
 from app.backends.failures import Failure, classify
 from app.core import Budget, ResolvedParams
@@ -24,8 +24,9 @@ from app.engine.embeddings import PromptEncoder
 from app.engine.planner import Planner, Smaller
 from app.engine.room import Room
 from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_path, lay_out_rows
+from app.engine.upscaling import UpscaleState, Upscaling, UpscalingCosts
 from app.errors import NotReady
-from app.imaging import Source
+from app.imaging import Pixels, Source
 from app.logs import log_event
 
 _MAX_WAIT_TICKS = 8  # that a lane is passed over
@@ -42,16 +43,17 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._costs = Costs(max_batch_size, free_bytes)
+        self._upscaling_costs = UpscalingCosts()
         self._planner = Planner(_MAX_WAIT_TICKS)
         self._batcher = Batcher(_MAX_WAIT_TICKS)
         self._encoder = PromptEncoder()
         self._care = care or DeviceCare()
         self._room = Room(self._care.free_memory)
-        self._answers = Answers(clock, self._care.report_lost, self._room)
+        self._answers = Answers(clock, self._care.report_lost, self._room, self._note_progress)
         self._observer = observer
         self._clock = clock
-        self._arrivals: deque[RequestState] = deque()
-        self._accepted: dict[RequestState, None] = {}  # and not answered yet
+        self._arrivals: deque[RequestState | UpscaleState] = deque()
+        self._accepted: dict[RequestState | UpscaleState, None] = {}  # and not answered yet
         self._progress_at = clock()
         self._busy_until = 0.0  # when the forward in progress is expected to end
         self._wake = threading.Condition()
@@ -70,6 +72,7 @@ class Engine:
         budget: Budget,
         listener: Listener | None = None,
         source: Source | None = None,
+        upscaling: Upscaling | None = None,
     ) -> RequestState:
         """Accept a request. Its future gives an EngineResult, or raises a CartridgeError.
 
@@ -78,25 +81,29 @@ class Engine:
         """
         path = lay_out_path(params, backend)
         with self._wake:
-            if self._closed:
-                raise NotReady("the service is stopping", retry_after_s=5)
             now = self._clock()
             costs = self._costs.of(rom_id, backend.info, latent_shape(params, backend))
             if not self._accepted:
-                self._progress_at = now
                 costs.step.reconsider(now)
             state = RequestState(request_id, rom_id, params, path, backend, budget, costs, now, listener, source)
-            promises = {other.demand(): other.owed_steps for other in self._accepted}
-            free_at = max(now, self._busy_until)
-            smaller = self._smaller(state)
-            state.plan = self._planner.plan(state.demand(), state.needed_steps, promises, free_at, smaller)
-            state.future.add_done_callback(lambda _: self._forget(state))
-            self._accepted[state] = None
-            self._arrivals.append(state)
-            self._wake.notify()
+            if upscaling is not None:
+                state.upscaling = upscaling
+                state.upscale_costs = self._upscaling_costs.of(upscaling, params.height, params.width)
+            self._accept(state, state.needed_steps, self._smaller(state))
         return state
 
-    def cancel(self, state: RequestState) -> None:
+    def submit_upscaling(
+        self, request_id: str, upscaling: Upscaling, image: Pixels, guide: tuple[str, int], budget: Budget
+    ) -> UpscaleState:
+        """Accept an image to be enlarged; `guide` is a prompt and a seed. Its future and errors: see `submit`."""
+        with self._wake:
+            now = self._clock()
+            costs = self._upscaling_costs.of(upscaling, *image.shape[:2])
+            state = UpscaleState(request_id, upscaling, image, Guide(*guide), budget, costs, now)
+            self._accept(state, 0)
+        return state
+
+    def cancel(self, state: RequestState | UpscaleState) -> None:
         """Let a request go before its next step; its future raises Cancelled."""
         with self._wake:
             state.is_cancelled = True
@@ -167,7 +174,24 @@ class Engine:
             lane = self._costs.of(state.rom_id, backend.info, shape)
             yield Smaller(replace(state.demand(), lane=lane, decode_s=state.decode_on(lane)), width, height)
 
-    def _forget(self, state: RequestState) -> None:
+    def _accept(self, state: RequestState | UpscaleState, needed_steps: int, smaller: Iterable[Smaller] = ()) -> None:
+        """Give it a plan and let it in. Raises Overloaded. The caller holds the lock."""
+        if self._closed:
+            raise NotReady("the service is stopping", retry_after_s=5)
+        if not self._accepted:
+            self._progress_at = state.submitted_at
+        promises = {other.demand(): other.owed_steps for other in self._accepted}
+        free_at = max(state.submitted_at, self._busy_until)
+        state.plan = self._planner.plan(state.demand(), needed_steps, promises, free_at, smaller)
+        state.future.add_done_callback(lambda _: self._forget(state))
+        self._accepted[state] = None
+        self._arrivals.append(state)
+        self._wake.notify()
+
+    def _note_progress(self) -> None:
+        self._progress_at = self._clock()
+
+    def _forget(self, state: RequestState | UpscaleState) -> None:
         with self._wake:
             self._accepted.pop(state, None)
 
@@ -179,6 +203,9 @@ class Engine:
         for state in arrivals:
             if state.is_cancelled:
                 self._answers.end_cancelled(state)
+                continue
+            if isinstance(state, UpscaleState):
+                self._answers.upscale(state)
                 continue
             try:
                 self._prepare(state)

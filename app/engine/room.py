@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from app.backends.base import Backend
+from app.backends.base import Backend, Upscaler
 from app.backends.devices import free_bytes, return_memory
 from app.engine.state import RequestState, latent_shape
 from app.errors import OutOfRomMemory
@@ -20,7 +20,7 @@ class Room:
         self._free_memory = free_memory  # drops idle ROMs; whether any was dropped
         self._free_bytes = free_bytes
 
-    def fits(self, backend: Backend, nbytes: int, *, may_unload: bool = True) -> bool:
+    def fits(self, backend: Backend | Upscaler, nbytes: int, *, may_unload: bool = True) -> bool:
         """Whether there is as much, after reserves and, where it may, idle ROMs were let go for it if need be."""
         device = backend.info.device
         if nbytes <= self._free_bytes(device):

@@ -19,6 +19,7 @@ from app.engine.costs import LaneCosts
 from app.engine.embeddings import PromptEncoder
 from app.engine.forecast import Demand
 from app.engine.planner import Plan
+from app.engine.upscaling import Upscaling
 from app.errors import InvalidRequest
 from app.imaging import Pixels, Source
 
@@ -85,6 +86,7 @@ class EngineResult:
     encode_s: float
     denoise_s: float
     decode_s: float
+    upscale_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -100,6 +102,8 @@ class RequestState:
     submitted_at: float  # on the engine's clock, seconds
     listener: Listener | None = None
     source: Source | None = None
+    upscaling: Upscaling | None = None
+    upscale_costs: LaneCosts | None = None  # of one image; a step of one row is an image enlarged
     plan: Plan = field(default=Plan(0, 0.0, 0))
     is_cancelled: bool = False
     is_leaving: bool = False  # nothing but decoding is left
@@ -157,7 +161,7 @@ class RequestState:
 
     @property
     def decode_s(self) -> float:
-        """What decoding its images is expected to take at most."""
+        """What decoding its images, and enlarging them, is expected to take at most."""
         return self.decode_on(self.costs)
 
     @property
@@ -178,7 +182,8 @@ class RequestState:
 
     def decode_on(self, lane: LaneCosts) -> float:
         """The same with the costs of another size."""
-        return lane.decode[self.params.decoder].upper_s * len(self.params.seeds)
+        enlarging_s = 0.0 if self.upscale_costs is None else self.upscale_costs.step.upper_s(1)
+        return (lane.decode[self.params.decoder].upper_s + enlarging_s) * len(self.params.seeds)
 
     @property
     def source_images(self) -> int:

@@ -83,10 +83,13 @@ class Invoker:
         made = self._runner.run(job, decision, job.started_at + timeout_s, source)
         result, timings = made.result, Timings()
         timings.load_s, timings.queue_s, timings.encode_s = made.load_s, result.queue_s, result.encode_s
-        timings.denoise_s, timings.decode_s = result.denoise_s, result.decode_s
+        timings.denoise_s, timings.decode_s, timings.upscale_s = result.denoise_s, result.decode_s, result.upscale_s
         self._metrics.observe_queue_wait(made.decision.rom_id, result.queue_s)
+        if made.params.upscaler is not None:
+            self._metrics.observe_upscale(made.params.upscaler, result.upscale_s)
         started = time.monotonic()
-        encoded = encode_within(made.images, request.output, self.limits.max_image_bytes)
+        large = "num_images_per_prompt" if made.params.upscaler is None else "upscale"
+        encoded = encode_within(made.images, request.output, self.limits.max_image_bytes, large)
         images = tuple(
             GeneratedImage(data, seed, pixels.shape[1], pixels.shape[0], encoded.mime_type, result.finish_reason)
             for data, seed, pixels in zip(encoded.data, made.params.seeds, made.images, strict=True)

@@ -18,6 +18,7 @@ from app.invoker.progress import PartialImages, Progress, Queued, StepDone
 if TYPE_CHECKING:
     from app.engine.engine import Engine
     from app.engine.state import RequestState
+    from app.engine.upscaling import UpscaleState
 
 _KEPT_FOR_S = 120.0
 _KEPT_BYTES = 64 * 1024 * 1024  # of finished answers
@@ -36,7 +37,7 @@ class Job:
     _followers: list[Callable[[Progress], None]] = field(default_factory=list)
     _queued: Queued | None = None
     _early: list[Progress] = field(default_factory=list)  # what the engine did before this was told that it accepted
-    _running: tuple[Engine, RequestState] | None = None
+    _running: tuple[Engine, RequestState | UpscaleState] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Job:
             engine, state = running
             engine.cancel(state)
 
-    def accepted(self, engine: Engine, state: RequestState) -> None:
+    def accepted(self, engine: Engine, state: RequestState | UpscaleState) -> None:
         """The engine has it, with a plan."""
         predicted_s = state.plan.finish - state.submitted_at
         with self._lock:

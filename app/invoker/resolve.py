@@ -61,7 +61,7 @@ def resolve(
         guidance_scale=guidance,
         guidance_interval=params.guidance_interval or preset.guidance_interval,
         scheduler=scheduler,
-        seeds=_seeds(params, manifest),
+        seeds=seeds_of(params, manifest),
         width=width,
         height=height,
         preset=params.preset,
@@ -96,6 +96,8 @@ def _scheduler_notices(scheduler: str, manifest: RomManifest, model: ModelDefaul
 
 
 def _prompt(params: GenerationParams, manifest: RomManifest) -> Prompt:
+    if not params.prompts[0]:
+        raise InvalidRequest(f"ROM {manifest.id!r} needs one", param="prompt")
     filled = tuple(manifest.prompt_template.replace("{prompt}", prompt) for prompt in params.prompts)
     return filled[0] if isinstance(params.prompt, str) else filled
 
@@ -161,7 +163,7 @@ def _side(name: str, asked: int | None, default: int, multiple: int) -> int:
     return side
 
 
-def _seeds(params: GenerationParams, manifest: RomManifest) -> tuple[int, ...]:
+def seeds_of(params: GenerationParams, manifest: RomManifest) -> tuple[int, ...]:
     """One seed an image: as given, or `seed` counted up, or a random one counted up."""
     prompts = len(params.prompts)
     count = len(params.seeds) if params.seeds is not None else params.num_images_per_prompt * prompts

@@ -12,20 +12,21 @@ from app.roms.catalog import Catalog
 def route(model: str, catalog: Catalog, resident: Collection[str], default_rom: str | None) -> RouteDecision:
     """The ROM that the caller names, or for `auto` the default one: the configured, a resident, or the first.
 
-    Raises UnknownRom, RomUnavailable, or NotReady when there is no ROM at all.
+    `auto` is never an upscaler. Raises UnknownRom, RomUnavailable, or NotReady when there is no ROM at all.
     """
     if model != "auto":
         rom = catalog.get(model)
         return RouteDecision(rom.id, {rom.id: 1.0}, "named by the request", rom.id in resident)
-    if not catalog.roms:
+    roms = {rom.id: rom for rom in catalog if not rom.is_upscaler}
+    if not roms:
         broken = "; ".join(f"{rom_id}: {reason}" for rom_id, reason in catalog.quarantined.items())
         raise NotReady(f"no ROM can be served{f' ({broken})' if broken else ''}")
     if default_rom is not None:
         chosen, reason = catalog.get(default_rom).id, "the configured default"
-    elif len(catalog.roms) == 1:
-        chosen, reason = next(iter(catalog.roms)), "the only ROM"
+    elif len(roms) == 1:
+        chosen, reason = next(iter(roms)), "the only ROM"
     else:
-        chosen = next((rom_id for rom_id in catalog.roms if rom_id in resident), next(iter(catalog.roms)))
+        chosen = next((rom_id for rom_id in roms if rom_id in resident), next(iter(roms)))
         reason = "the first ROM that is resident" if chosen in resident else "the first ROM of the catalog"
-    scores = {rom.id: float(rom.id == chosen) for rom in catalog}
+    scores = {rom.id: float(rom.id == chosen) for rom in roms.values()}
     return RouteDecision(chosen, scores, reason, chosen in resident)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from app.errors import Cancelled, DeadlineExceeded, ManifestError, NotReady, RomUnavailable
 from app.invoker.jobs import Job
@@ -15,7 +15,7 @@ from app.roms.catalog import Rom
 from app.roms.library import RomLibrary
 
 if TYPE_CHECKING:
-    from app.backends.base import Backend
+    from app.backends.base import Backend, LoadedModel, Upscaler
     from app.model_cache import ModelCache
 
 
@@ -27,9 +27,27 @@ class Supply:
         self.library = library
         self.cache = cache
 
+    def lease(self, rom: Rom, job: Job, deadline: float) -> AbstractContextManager[Backend]:
+        """Hold the backend of a ROM that makes images, as `_lease` does."""
+        return cast("AbstractContextManager[Backend]", self._lease(rom, job, deadline))
+
+    def lease_upscaler(self, rom: Rom, job: Job, deadline: float) -> AbstractContextManager[Upscaler]:
+        """Hold an upscaler, as `_lease` does."""
+        return cast("AbstractContextManager[Upscaler]", self._lease(rom, job, deadline))
+
+    def state_of(self, rom: Rom) -> RomState:
+        """How far it is from being used."""
+        if rom.id in self.cache.resident():
+            return "resident"
+        if rom.id in self.cache.parked():
+            return "parked"
+        if rom.id in self.library.pulling():
+            return "pulling"
+        return "remote" if self.library.missing_bytes(rom) else "on_disk"
+
     @contextmanager
-    def lease(self, rom: Rom, job: Job, deadline: float) -> Iterator[Backend]:
-        """Hold the ROM's backend, brought and loaded first where need be. `deadline` is on the monotonic clock.
+    def _lease(self, rom: Rom, job: Job, deadline: float) -> Iterator[LoadedModel]:
+        """Hold what the ROM is in memory, brought and loaded first where need be. `deadline` is on the monotonic clock.
 
         Raises NotReady where that takes longer than there is time, at once where it is foreseen, and goes on with it
         for the next request; OutOfRomMemory where the ROM never fits; Cancelled; RomUnavailable where its files turn
@@ -42,22 +60,12 @@ class Supply:
             self._check_time(rom, deadline - time.monotonic())
             rom = self._fetch(rom, job, deadline)
         try:
-            with self.cache.lease(rom, deadline - time.monotonic(), job.cancelled) as backend:
-                yield backend
+            with self.cache.lease(rom, deadline - time.monotonic(), job.cancelled) as model:
+                yield model
         except ManifestError as error:
             self.library.catalog.quarantine(rom.id, error.message)
             log_event("rom_quarantined", rom=rom.id, reason=error.message)
             raise RomUnavailable(f"ROM {rom.id!r} is out of service: {error.message}", param="model") from error
-
-    def state_of(self, rom: Rom) -> RomState:
-        """How far it is from being used."""
-        if rom.id in self.cache.resident():
-            return "resident"
-        if rom.id in self.cache.parked():
-            return "parked"
-        if rom.id in self.library.pulling():
-            return "pulling"
-        return "remote" if self.library.missing_bytes(rom) else "on_disk"
 
     def _check_time(self, rom: Rom, timeout_s: float) -> None:
         expected_s = self._expected_s(rom)

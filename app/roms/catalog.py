@@ -11,10 +11,20 @@ from pathlib import Path
 from app.errors import ManifestError, RomUnavailable, UnknownRom
 from app.roms.components import Component, read_components
 from app.roms.lora import inherit, lora_component, model_of, read_lora
-from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, TINY_DECODER, RomManifest, of_family, read_manifest, slug
+from app.roms.manifest import (
+    INDEX_NAME,
+    MANIFEST_NAME,
+    TINY_DECODER,
+    UPSCALER_FAMILY,
+    RomManifest,
+    of_family,
+    read_manifest,
+    slug,
+)
 from app.roms.single_file import Checkpoint, find_checkpoint, open_checkpoint, read_checkpoint_components
+from app.roms.upscalers import read_factors
 
-_DIFFUSERS_FAMILIES = ("stable_diffusion", "stable_diffusion_xl")
+_DIFFUSERS_FAMILIES = ("stable_diffusion", "stable_diffusion_xl", UPSCALER_FAMILY)
 
 
 @dataclass(frozen=True)
@@ -26,10 +36,16 @@ class Rom:
     components: tuple[Component, ...] = ()  # that are loaded; of a LoRA its base's, then itself
     base: Rom | None = None  # of a LoRA
     checkpoint: Checkpoint | None = None  # of a model in a single file
+    factors: tuple[int, ...] = ()  # of an upscaler: what it enlarges width and height by
 
     @property
     def id(self) -> str:
         return self.manifest.id
+
+    @property
+    def is_upscaler(self) -> bool:
+        """Whether it enlarges images, and makes none."""
+        return self.manifest.family == UPSCALER_FAMILY
 
     @property
     def num_parameters(self) -> int:
@@ -154,7 +170,8 @@ def read_rom(path: Path) -> Rom:
         raise ManifestError(f"{MANIFEST_NAME}: family: required where there is no checkpoint in one file to tell it")
     if manifest.family in _DIFFUSERS_FAMILIES and not (path / INDEX_NAME).exists():
         raise ManifestError(f"it holds neither {INDEX_NAME} nor a checkpoint in one file")
-    return Rom(manifest, path, read_components(path, manifest))
+    components = read_components(path, manifest)
+    return Rom(manifest, path, components, factors=read_factors(path) if manifest.family == UPSCALER_FAMILY else ())
 
 
 def _check_files(directory: Path, manifest: RomManifest) -> None:

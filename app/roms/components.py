@@ -12,8 +12,8 @@ from app.errors import ManifestError
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, RomManifest, read_json
 from app.roms.weights import WeightsHeader, find_weights, read_header
 
-MODELS = ("unet", "vae", "text_encoder", "text_encoder_2")
-OTHERS = ("scheduler", "tokenizer", "tokenizer_2")
+MODELS = ("unet", "vae", "text_encoder", "text_encoder_2", "upscaler")
+OTHERS = ("scheduler", "low_res_scheduler", "tokenizer", "tokenizer_2")
 
 
 @dataclass(frozen=True)

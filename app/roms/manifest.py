@@ -20,6 +20,7 @@ ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 MANIFEST_NAME = "rom.yaml"
 INDEX_NAME = "model_index.json"
 TINY_DECODER = "vae_tiny"  # the folder of an AutoencoderTiny beside the full autoencoder
+UPSCALER_FAMILY = "upscaler"
 _FAMILY_OF_PIPELINE = {
     "StableDiffusionPipeline": "stable_diffusion",
     "StableDiffusionImg2ImgPipeline": "stable_diffusion",
@@ -27,6 +28,8 @@ _FAMILY_OF_PIPELINE = {
     "StableDiffusionXLPipeline": "stable_diffusion_xl",
     "StableDiffusionXLImg2ImgPipeline": "stable_diffusion_xl",
     "StableDiffusionXLInpaintPipeline": "stable_diffusion_xl",
+    "StableDiffusionUpscalePipeline": UPSCALER_FAMILY,
+    "SRResNetPipeline": UPSCALER_FAMILY,
 }
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -6,6 +6,7 @@ side, in bfloat16 and float32, and lie above what was seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from app.core import Decoder
 from app.errors import ManifestError
 from app.roms.catalog import Rom
 from app.roms.manifest import INDEX_NAME, TINY_DECODER, read_json
+from app.roms.upscalers import SRRESNET, TILE, read_channels, srresnet_bytes
 
 _ROW_TENSORS = 24  # as large as the first block's output, that a row holds at the peak
 _WEIGHT_COPIES = 2.5  # of the largest convolution, in the layout that the device multiplies
@@ -41,7 +43,7 @@ class MemoryNeed:
     """What a ROM takes at most."""
 
     weights_bytes: int
-    image_bytes: int  # beside the weights, of one image with guidance in the size of the default preset
+    image_bytes: int  # beside the weights, of one guided image in the default preset's size; of an upscaler, a tile
     largest_image_bytes: int  # likewise, in the largest size that is allowed
 
 
@@ -61,6 +63,11 @@ def predict_need(rom: Rom, itemsize: int) -> MemoryNeed | None:
     if not (rom.model_directory / INDEX_NAME).exists():
         return None
     directory, weights_bytes = rom.model_directory, rom.num_parameters * itemsize
+    if (directory / SRRESNET).is_dir():
+        factor, channels = max(rom.factors), read_channels(directory)
+        largest_side = math.isqrt(rom.manifest.limits.max_pixels) // factor
+        needs = (srresnet_bytes(side, side, factor, channels, itemsize) for side in (TILE, largest_side))
+        return MemoryNeed(weights_bytes, *needs)
     model = read_memory_model(directory, itemsize)
     halvings = len(_read_decoders(directory)["full"]) - 1
 

@@ -43,7 +43,7 @@ class InvocationRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    prompt: OnePrompt | Annotated[list[OnePrompt], Field(min_length=1, max_length=MAX_PROMPTS)]
+    prompt: OnePrompt | Annotated[list[OnePrompt], Field(min_length=1, max_length=MAX_PROMPTS)] | None = None
     negative_prompt: str | None = Field(default=None, max_length=MAX_PROMPT_CHARACTERS)
     model: str = Field(default="auto", min_length=1)
     num_inference_steps: int | None = Field(default=None, ge=1)
@@ -62,6 +62,8 @@ class InvocationRequest(BaseModel):
     strength: float | None = Field(default=None, gt=0, le=1)
     decoder: Decoder | None = None
     long_prompts: LongPrompts | None = None
+    upscale: int | None = Field(default=None, ge=2, le=16)
+    upscaler: str | None = Field(default=None, min_length=1)
     output_format: OutputFormat = "png"
     output_compression: int | None = Field(default=None, ge=0, le=100)
     timeout_s: float | None = Field(default=None, gt=0)
@@ -72,8 +74,8 @@ class InvocationRequest(BaseModel):
 
     @field_validator("prompt")
     @classmethod
-    def _says_something(cls, prompt: str | list[str]) -> str | list[str]:
-        if not all(one.strip() for one in ([prompt] if isinstance(prompt, str) else prompt)):
+    def _says_something(cls, prompt: str | list[str] | None) -> str | list[str] | None:
+        if prompt is not None and not all(one.strip() for one in ([prompt] if isinstance(prompt, str) else prompt)):
             raise ValueError("must not be empty")
         return prompt
 
@@ -120,15 +122,19 @@ def parse_request(content: dict[str, Any], request_id: str) -> GenerationRequest
         body = InvocationRequest.model_validate(canonical)
     except ValidationError as error:
         raise _first_problem(error, spelled) from error
+    if body.prompt is None and body.image is None:
+        raise InvalidRequest("prompt: Field required", param="prompt")
     if body.seed is not None and body.seeds is not None:
         raise InvalidRequest("give either seed or seeds", param="seeds")
-    images = body.num_images_per_prompt * (1 if isinstance(body.prompt, str) else len(body.prompt))
+    images = body.num_images_per_prompt * (len(body.prompt) if isinstance(body.prompt, list) else 1)
     if body.seeds is not None and body.num_images_per_prompt != 1 and images != len(body.seeds):
         raise InvalidRequest(f"does not match the {len(body.seeds)} seeds", param="num_images_per_prompt")
     if body.mask_mode != "white" and body.mask_image is None:
         raise InvalidRequest("is of no use without a mask_image", param="mask_mode")
     if body.partial_images and not body.stream:
         raise InvalidRequest("only a stream has partial images", param="partial_images")
+    if body.upscaler is not None and body.upscale is None:
+        raise InvalidRequest("is of no use without upscale", param="upscaler")
     return _to_core(body, request_id)
 
 
@@ -205,7 +211,7 @@ def _first_problem(error: ValidationError, spelled: dict[str, Any]) -> InvalidRe
 
 def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
     params = GenerationParams(
-        prompt=body.prompt if isinstance(body.prompt, str) else tuple(body.prompt),
+        prompt=tuple(body.prompt) if isinstance(body.prompt, list) else body.prompt or "",
         negative_prompt=body.negative_prompt,
         num_inference_steps=body.num_inference_steps,
         guidance_scale=body.guidance_scale,
@@ -223,6 +229,8 @@ def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
         strength=body.strength,
         decoder=body.decoder,
         long_prompts=body.long_prompts,
+        upscale=body.upscale,
+        upscaler=body.upscaler,
     )
     return GenerationRequest(
         request_id=body.request_id or request_id,

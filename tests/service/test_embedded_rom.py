@@ -42,3 +42,11 @@ def test_the_picture_shows_what_was_asked(shapes: Serving) -> None:
 @pytest.mark.parametrize("preset", ["default", "fast"])
 def test_every_preset_answers(shapes: Serving, preset: str) -> None:
     assert picture(shapes, STAR, seed=7, preset=preset).size == (128, 128)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_its_pictures_are_enlarged_and_show_the_same(shapes: Serving, factor: int) -> None:
+    plain, large = (picture(shapes, STAR, seed=7, **fields) for fields in ({}, {"upscale": factor}))
+    assert large.size == (128 * factor, 128 * factor)
+    reduced = np.asarray(large.reduce(factor), dtype=float)
+    assert np.abs(reduced - np.asarray(plain, dtype=float)).mean() < 2  # of 255 levels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.backends.base import Backend
+from app.backends.base import LoadedModel
 from app.errors import ManifestError, NotReady, OutOfRomMemory
 from app.model_cache import ModelCache
 from app.roms.catalog import Rom
@@ -152,7 +152,7 @@ def test_unloading_what_is_idle_leaves_what_is_leased() -> None:
 def test_evicted_rom_is_loaded_anew() -> None:
     loader = Loader()
     cache = loader.cache(10)
-    seen: list[Backend] = []
+    seen: list[LoadedModel] = []
     for rom in (A, B, A):
         with cache.lease(rom) as backend:
             seen.append(backend)

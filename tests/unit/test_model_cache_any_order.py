@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from app.backends.base import Backend
+from app.backends.base import LoadedModel
 from app.errors import ManifestError, NotReady
 from tests.support.loader import PATIENCE_S, Loader
 from tests.support.roms import make_rom
@@ -23,7 +23,7 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.loader = Loader()
         self.cache = self.loader.cache(CAPACITY_BYTES)
-        self.held: list[tuple[str, AbstractContextManager[Backend]]] = []
+        self.held: list[tuple[str, AbstractContextManager[LoadedModel]]] = []
 
     @rule(name=NAMES)
     def borrow(self, name: str) -> None:

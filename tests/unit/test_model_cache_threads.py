@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from app.backends.base import Backend
+from app.backends.base import LoadedModel
 from app.errors import Cancelled, ManifestError, NotReady
 from app.model_cache import ModelCache
 from app.roms.catalog import Rom
@@ -25,7 +25,7 @@ def callers() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def borrow(cache: ModelCache, rom: Rom) -> Backend:
+def borrow(cache: ModelCache, rom: Rom) -> LoadedModel:
     with cache.lease(rom, PATIENCE_S) as backend:
         return backend
 

@@ -9,6 +9,7 @@ from training.recipes.clip import CLIP
 from training.recipes.digits import DIGITS
 from training.recipes.shapes import SHAPES
 from training.recipes.sketch import SKETCH
+from training.recipes.upscaler import UPSCALER
 
 
 class Recipe(Protocol):
@@ -21,4 +22,4 @@ class Recipe(Protocol):
         """The same stages with next to no work in them: shows that everything fits together, in under a minute."""
 
 
-RECIPES: dict[str, Recipe] = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS, "clip": CLIP}
+RECIPES: dict[str, Recipe] = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS, "clip": CLIP, "upscaler": UPSCALER}

@@ -44,6 +44,7 @@ def test_answer_has_the_documented_fields_and_no_others() -> None:
         "encode_s",
         "denoise_s",
         "decode_s",
+        "upscale_s",
         "serialize_s",
         "total_s",
     ]
