@@ -134,7 +134,9 @@ class Startup:
         }
 
     def _load(self, rom: Rom) -> None:
-        if rom.id in self._wishes.pin:
+        if rom.is_instrument:
+            pass  # who uses it loads it
+        elif rom.id in self._wishes.pin:
             self._cache.pin(rom)
         elif self._cache.has_room(rom):
             with self._cache.lease(rom):

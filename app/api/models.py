@@ -24,6 +24,7 @@ async def list_models(request: Request) -> dict[str, Any]:
     models = [
         {"id": rom.id, "object": "model", "created": 0, "owned_by": "cartridge", "resident": rom.id in resident}
         for rom in service.invoker.catalog
+        if not rom.is_instrument
     ]
     return {"object": "list", "data": models}
 

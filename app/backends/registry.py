@@ -65,8 +65,8 @@ def prepare(families: Collection[str]) -> None:
 
 def load_backend(rom: Rom, options: LoadOptions, pool: ComponentPool | None = None) -> Backend:
     """Of a ROM that makes images. Raises ManifestError as `load_rom` does."""
-    if rom.is_upscaler:
-        raise ManifestError(f"ROM {rom.id!r} makes no images: it enlarges them")
+    if not rom.makes_images:
+        raise ManifestError(f"ROM {rom.id!r} makes no images: it is of family {rom.manifest.family}")
     return cast("Backend", load_rom(rom, options, pool))
 
 

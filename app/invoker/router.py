@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from app.core import RouteDecision
-from app.errors import NotReady
+from app.errors import InvalidRequest, NotReady
 from app.roms.catalog import Catalog
 
 
 def route(model: str, catalog: Catalog, resident: Collection[str], default_rom: str | None) -> RouteDecision:
     """The ROM that the caller names, or for `auto` the default one: the configured, a resident, or the first.
 
-    `auto` is never an upscaler. Raises UnknownRom, RomUnavailable, or NotReady when there is no ROM at all.
+    Raises UnknownRom, RomUnavailable, InvalidRequest for a ROM that no request can be for, or NotReady when there is
+    none that makes images.
     """
     if model != "auto":
         rom = catalog.get(model)
+        if rom.is_instrument:
+            raise InvalidRequest(
+                f"ROM {rom.id!r} makes no images: it is of family {rom.manifest.family}", param="model"
+            )
         return RouteDecision(rom.id, {rom.id: 1.0}, "named by the request", rom.id in resident)
-    roms = {rom.id: rom for rom in catalog if not rom.is_upscaler}
+    roms = {rom.id: rom for rom in catalog if rom.makes_images}
     if not roms:
         broken = "; ".join(f"{rom_id}: {reason}" for rom_id, reason in catalog.quarantined.items())
         raise NotReady(f"no ROM can be served{f' ({broken})' if broken else ''}")

@@ -174,7 +174,7 @@ class Runner:
         if request.on_deadline != "degrade" or preset is None or preset.twin is None or "twin" not in preset.degrade:
             return None
         twin = self._catalog.roms.get(preset.twin)
-        return None if twin is None or twin.is_upscaler else twin
+        return twin if twin is not None and twin.makes_images else None
 
 
 def defaults_of(backend: Backend) -> ModelDefaults:

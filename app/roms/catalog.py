@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.errors import ManifestError, RomUnavailable, UnknownRom
-from app.roms.components import Component, read_components
+from app.roms.components import Component, read_components, read_flat_component
 from app.roms.lora import inherit, lora_component, model_of, read_lora
 from app.roms.manifest import (
     INDEX_NAME,
+    INSTRUMENT_FAMILIES,
     MANIFEST_NAME,
     TINY_DECODER,
     UPSCALER_FAMILY,
@@ -46,6 +47,15 @@ class Rom:
     def is_upscaler(self) -> bool:
         """Whether it enlarges images, and makes none."""
         return self.manifest.family == UPSCALER_FAMILY
+
+    @property
+    def is_instrument(self) -> bool:
+        """Whether others use it, and no request can be for it."""
+        return self.manifest.family in INSTRUMENT_FAMILIES
+
+    @property
+    def makes_images(self) -> bool:
+        return not (self.is_upscaler or self.is_instrument)
 
     @property
     def num_parameters(self) -> int:
@@ -163,6 +173,8 @@ def read_rom(path: Path) -> Rom:
     _check_files(path, manifest)
     if manifest.base is not None:
         return Rom(manifest, path, read_lora(path, manifest))
+    if manifest.family in INSTRUMENT_FAMILIES:
+        return Rom(manifest, path, (read_flat_component(path, manifest),))
     if not (path / INDEX_NAME).exists() and (found := find_checkpoint(path)):
         manifest = of_family(manifest, found.architecture.family, found.path.name)
         return Rom(manifest, path, read_checkpoint_components(found), checkpoint=found)

@@ -39,6 +39,14 @@ def read_components(directory: Path, manifest: RomManifest) -> tuple[Component, 
     return tuple(_read(directory, name, class_name, digests) for name, class_name in classes.items())
 
 
+def read_flat_component(directory: Path, manifest: RomManifest) -> Component:
+    """The one model whose config and weights lie in the ROM's own directory. Raises ManifestError."""
+    config = read_json(directory / "config.json")
+    class_name = config.get("_class_name") or next(iter(config.get("architectures") or ()), manifest.family)
+    headers = {name: read_header(directory / name) for name in find_weights(directory).files}
+    return describe(manifest.family, class_name, config, headers, {file.path: file.sha256 for file in manifest.files})
+
+
 def describe(
     name: str, class_name: str, config: dict[str, Any], headers: Mapping[str, WeightsHeader], digests: Mapping[str, str]
 ) -> Component:

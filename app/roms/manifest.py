@@ -21,6 +21,7 @@ MANIFEST_NAME = "rom.yaml"
 INDEX_NAME = "model_index.json"
 TINY_DECODER = "vae_tiny"  # the folder of an AutoencoderTiny beside the full autoencoder
 UPSCALER_FAMILY = "upscaler"
+INSTRUMENT_FAMILIES = ("clip", "vq")  # models that others use: they make no images by themselves
 _FAMILY_OF_PIPELINE = {
     "StableDiffusionPipeline": "stable_diffusion",
     "StableDiffusionImg2ImgPipeline": "stable_diffusion",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.errors import NotReady, RomUnavailable, UnknownRom
+from app.errors import InvalidRequest, NotReady, RomUnavailable, UnknownRom
 from app.invoker.router import route
 from app.roms.catalog import Catalog
 from tests.support.roms import make_rom
@@ -77,3 +77,10 @@ def test_without_any_rom_the_reasons_are_told() -> None:
         route("auto", catalog, (), None)
     with pytest.raises(NotReady, match="no ROM"):
         route("auto", Catalog(), (), None)
+
+
+def test_a_rom_that_others_use_is_none_for_requests() -> None:
+    catalog = Catalog({"clip": make_rom("clip", family="clip"), "a": make_rom("a")})
+    assert route("auto", catalog, (), None).rom_id == "a"
+    with pytest.raises(InvalidRequest, match="'clip' makes no images"):
+        route("clip", catalog, (), None)
