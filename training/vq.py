@@ -79,7 +79,7 @@ def train_vq(
     def loss(draw: Draw) -> torch.Tensor:
         pixels = draw_crops(images, draw)
         decoded, commitment, used, latents = _reconstruct(gan.vq, pixels)
-        _restart_unused(gan, used, latents, draw, config)
+        restart_unused(gan, used, latents, draw, config)
         kept = reconstruction_error(decoded, pixels, judge)
         kept = kept + config.feature_weight * feature_distance(features, decoded, pixels)
         if draw.step < config.critic_from * config.loop.steps:
@@ -115,7 +115,7 @@ def _reconstruct(vq: VQModel, pixels: torch.Tensor) -> tuple[torch.Tensor, torch
 
 
 @torch.no_grad()
-def _restart_unused(gan: VqGan, used: torch.Tensor, latents: torch.Tensor, draw: Draw, config: VqConfig) -> None:
+def restart_unused(gan: VqGan, used: torch.Tensor, latents: torch.Tensor, draw: Draw, config: VqConfig) -> None:
     """At first all words, then now and then those that were not used since, become latents of this batch."""
     gan.used[used] = True
     if draw.step % _RESTART_EVERY_STEPS or draw.step > config.restart_until * config.loop.steps:
