@@ -31,9 +31,7 @@ class FineTuning:
     diffusion: DiffusionConfig  # its sizes are those of the base
 
     def make(self, work: Path, store: Path) -> None:
-        base = store / self.base
-        if not (base / INDEX_NAME).is_file():
-            raise MissingBaseError(f"{base} is no ROM: make {self.base} first, it is where {self.manifest.id} starts")
+        base = find_base(store, self.base, self.manifest.id)
         work = work / _digest(base)
         work.mkdir(parents=True, exist_ok=True)
         start = load_pipeline(base)
@@ -46,6 +44,13 @@ class FineTuning:
 
     def smoke(self) -> FineTuning:
         return replace(self, diffusion=self.diffusion.smoke())
+
+
+def find_base(store: Path, base: str, rom_id: str) -> Path:
+    """The ROM in the store that another one is made from. Raises MissingBaseError."""
+    if not (store / base / INDEX_NAME).is_file():
+        raise MissingBaseError(f"{store / base} is no ROM: make {base} first, it is where {rom_id} starts")
+    return store / base
 
 
 def _digest(base: Path) -> str:

@@ -42,8 +42,8 @@ class VaeConfig:
 def train_vae(config: VaeConfig, domain: Domain[Any], directory: Path) -> AutoencoderKL:
     torch.manual_seed(config.loop.seed)
     vae = new_vae(config).to(device())
-    images = _images(config, domain)
-    train("vae", vae, lambda draw: _loss(vae, _crops(images, draw), draw, config)[0], config.loop, directory)
+    images = draw_images(config.images, config.loop.seed, domain)
+    train("vae", vae, lambda draw: _loss(vae, draw_crops(images, draw), draw, config)[0], config.loop, directory)
     vae.eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
     return vae
@@ -57,14 +57,17 @@ def widen_vae(
     So a denoiser of the first domain's latents is one of the wider autoencoder, too.
     """
     assert config.widen_loop is not None
-    own, others = _images(config, domains[0]), _images(config, *domains[1:])
+    own, others = (
+        draw_images(config.images, config.loop.seed, domains[0]),
+        draw_images(config.images, config.loop.seed, *domains[1:]),
+    )
     scale, wide = vae.config.scaling_factor, copy.deepcopy(vae).requires_grad_(True).train()
 
     def loss(draw: Draw) -> torch.Tensor:
-        anchored = _crops(own, draw)
+        anchored = draw_crops(own, draw)
         with torch.no_grad(), autocast():
             anchors = vae.encode(anchored).latent_dist.mean.float()
-        total, means = _loss(wide, torch.cat([anchored, _crops(others, draw)]), draw, config)
+        total, means = _loss(wide, torch.cat([anchored, draw_crops(others, draw)]), draw, config)
         return total + config.anchor_weight * F.mse_loss(means[: len(anchors)] * scale, anchors * scale)
 
     train("wide_vae", wide, loss, config.widen_loop, directory)
@@ -75,17 +78,17 @@ def refine_decoder(
     config: VaeConfig, domains: tuple[Domain[Any], ...], vae: AutoencoderKL, directory: Path
 ) -> AutoencoderKL:
     """Sharpen the decoder, and make it forgive small errors of the denoiser. Latents stay what they are."""
-    images = _images(config, *domains)
+    images = draw_images(config.images, config.loop.seed, *domains)
     vae.decoder.requires_grad_(True)
 
     def loss(draw: Draw) -> torch.Tensor:
-        pixels = _crops(images, draw)
+        pixels = draw_crops(images, draw)
         with torch.no_grad(), autocast():
             latents = vae.encode(pixels).latent_dist.mean.float()
         noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
         with autocast():
             decoded = vae.decode(latents + noise * config.latent_noise / vae.config.scaling_factor).sample.float()
-        return _reconstruction_error(decoded, pixels, config)
+        return reconstruction_error(decoded, pixels, config)
 
     train("decoder", vae, loss, config.decoder_loop, directory)
     return vae.eval().requires_grad_(False)
@@ -111,13 +114,13 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return (pixels.float() / 127.5 - 1).contiguous()
 
 
-def _images(config: VaeConfig, *domains: Domain[Any]) -> np.ndarray:
+def draw_images(count: int, seed: int, *domains: Domain[Any]) -> np.ndarray:
     """As many of each."""
-    rng = np.random.default_rng((config.loop.seed, 1))
-    return np.stack([domain.image(domain.random_spec(rng), rng) for domain in domains for _ in range(config.images)])
+    rng = np.random.default_rng((seed, 1))
+    return np.stack([domain.image(domain.random_spec(rng), rng) for domain in domains for _ in range(count)])
 
 
-def _crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
+def draw_crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
     """Crops, and every other time a quarter as many whole images, whose normalisation statistics differ."""
     whole = draw.step % 2 == 1
     size, count = (IMAGE_SIZE, draw.batch_size // 4) if whole else (_CROP, draw.batch_size)
@@ -137,10 +140,10 @@ def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfi
         decoded = vae.decode(posterior.sample(draw.torch)).sample.float()
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     kl: torch.Tensor = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    return _reconstruction_error(decoded, pixels, config) + config.kl_weight * kl, mean
+    return reconstruction_error(decoded, pixels, config) + config.kl_weight * kl, mean
 
 
-def _reconstruction_error(decoded: torch.Tensor, pixels: torch.Tensor, config: VaeConfig) -> torch.Tensor:
+def reconstruction_error(decoded: torch.Tensor, pixels: torch.Tensor, config: VaeConfig) -> torch.Tensor:
     error: torch.Tensor = F.l1_loss(decoded, pixels) + config.square_weight * F.mse_loss(decoded, pixels)
     error += config.edge_weight * _edge_error(decoded, pixels)
     return error

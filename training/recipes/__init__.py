@@ -10,6 +10,7 @@ from training.recipes.digits import DIGITS
 from training.recipes.shapes import SHAPES
 from training.recipes.sketch import SKETCH
 from training.recipes.upscaler import UPSCALER
+from training.recipes.vq import VQ
 
 
 class Recipe(Protocol):
@@ -22,4 +23,11 @@ class Recipe(Protocol):
         """The same stages with next to no work in them: shows that everything fits together, in under a minute."""
 
 
-RECIPES: dict[str, Recipe] = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS, "clip": CLIP, "upscaler": UPSCALER}
+RECIPES: dict[str, Recipe] = {
+    "shapes": SHAPES,
+    "sketch": SKETCH,
+    "digits": DIGITS,
+    "clip": CLIP,
+    "upscaler": UPSCALER,
+    "vq": VQ,
+}
