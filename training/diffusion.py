@@ -8,7 +8,6 @@ min-SNR weights (Hang et al. 2023) are low there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +62,23 @@ class EncodedImages:
     latents: torch.Tensor  # [N, 4, h, w]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Images to learn from, and what their captions say."""
+
+    latents: torch.Tensor  # [B, 4, h, w], scaled, clean
+    states: torch.Tensor  # [B, L, D], of the text encoder
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Latents on their way to noise, and where they go."""
+
+    latents: torch.Tensor  # [B, 4, h, w]
+    timesteps: torch.Tensor  # [B]
+    velocity: torch.Tensor  # [B, 4, h, w], what the U-Net is to predict
+
+
 def new_scheduler() -> DDIMScheduler:
     return DDIMScheduler(
         beta_start=0.00085,
@@ -108,11 +124,11 @@ def train_diffusion(
     scheduler = new_scheduler()
 
     def loss(draw: Draw) -> torch.Tensor:
-        rows = draw.numpy.integers(len(data.specs), size=draw.batch_size)
-        captions = _captions(domain, [data.specs[row] for row in rows], draw, config.caption_dropout)
-        with torch.no_grad(), autocast():
-            states = conditions.text_encoder(tokenize(conditions.tokenizer, captions)).last_hidden_state
-        return _velocity_loss(forward, scheduler, data.latents[rows].to(device()), states, draw)
+        batch = draw_batch(config, domain, conditions, data, draw)
+        noised = add_noise(scheduler, batch.latents, draw)
+        with autocast():
+            output = forward(noised.latents, noised.timesteps, batch.states).sample
+        return F.mse_loss(output.float(), noised.velocity)
 
     return train("diffusion", unet, loss, config.loop, directory).eval().requires_grad_(False)
 
@@ -132,28 +148,37 @@ def encode_images(config: DiffusionConfig, domain: Domain[Any], vae: Autoencoder
     return EncodedImages(specs, torch.cat(latents))
 
 
-def _captions(domain: Domain[Any], specs: list[Any], draw: Draw, dropout: float) -> list[str]:
-    dropped = draw.numpy.random(len(specs)) < dropout
-    return ["" if drop else domain.caption(spec, draw.numpy) for spec, drop in zip(specs, dropped, strict=True)]
+def draw_batch(
+    config: DiffusionConfig, domain: Domain[Any], conditions: Conditions, data: EncodedImages, draw: Draw
+) -> Batch:
+    """Images of `data`, each with a caption that is new at every step, or with none."""
+    rows = draw.numpy.integers(len(data.specs), size=draw.batch_size)
+    captions = _captions(domain, [data.specs[row] for row in rows], draw, config.caption_dropout)
+    return Batch(data.latents[rows].to(device()), read_captions(conditions, captions))
 
 
-def _velocity_loss(
-    forward: Callable[..., Any],
-    scheduler: DDIMScheduler,
-    latents: torch.Tensor,
-    states: torch.Tensor,
-    draw: Draw,
-) -> torch.Tensor:
+def read_captions(conditions: Conditions, captions: list[str]) -> torch.Tensor:
+    """States of the text encoder, [B, L, D]."""
+    with torch.no_grad(), autocast():
+        states: torch.Tensor = conditions.text_encoder(tokenize(conditions.tokenizer, captions)).last_hidden_state
+    return states
+
+
+def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, draw: Draw) -> Noised:
+    """Clean latents [B, 4, h, w] brought to timesteps of `draw_timesteps`."""
     noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
-    timesteps = _timesteps(len(latents), scheduler.config.num_train_timesteps, draw)
+    timesteps = draw_timesteps(len(latents), scheduler.config.num_train_timesteps, draw)
     alpha = scheduler.alphas_cumprod[timesteps].to(latents.device)[:, None, None, None]
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    with autocast():
-        output = forward(noisy, timesteps.to(latents.device), states).sample
-    return F.mse_loss(output.float(), velocity)
+    return Noised(noisy, timesteps.to(latents.device), velocity)
 
 
-def _timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
+def draw_timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
     """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter."""
     return (end * (1 - torch.rand(count, generator=draw.torch).square())).long().clamp(max=end - 1)
+
+
+def _captions(domain: Domain[Any], specs: list[Any], draw: Draw, dropout: float) -> list[str]:
+    dropped = draw.numpy.random(len(specs)) < dropout
+    return ["" if drop else domain.caption(spec, draw.numpy) for spec, drop in zip(specs, dropped, strict=True)]

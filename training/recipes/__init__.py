@@ -7,6 +7,8 @@ from typing import Protocol
 
 from training.recipes.digits import DIGITS
 from training.recipes.shapes import SHAPES
+from training.recipes.shapes_small import SHAPES_SMALL
+from training.recipes.shapes_turbo import SHAPES_TURBO
 from training.recipes.sketch import SKETCH
 
 
@@ -20,4 +22,10 @@ class Recipe(Protocol):
         """The same stages with next to no work in them: shows that everything fits together, in under a minute."""
 
 
-RECIPES: dict[str, Recipe] = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS}
+RECIPES: dict[str, Recipe] = {
+    "shapes": SHAPES,
+    "shapes-small": SHAPES_SMALL,
+    "shapes-turbo": SHAPES_TURBO,
+    "sketch": SKETCH,
+    "digits": DIGITS,
+}

@@ -13,7 +13,7 @@ from app.backends.registry import load_backend
 from app.roms.catalog import read_rom
 from app.roms.manifest import RomManifest
 from app.roms.verification import VerifiedFiles
-from training.fine_tuning import MissingBaseError
+from training.base import MissingBaseError
 from training.recipes import RECIPES
 from training.recipes.sketch import SKETCH
 
