@@ -44,5 +44,6 @@ SHAPES_SMALL = Compression(
             steps=6000, batch_size=64, learning_rate=6e-4, warmup_steps=100, decay_share=0.5, ema_decay=0.998, seed=2
         ),
         images=20_000,
+        compile=False,
     ),
 )
