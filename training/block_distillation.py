@@ -57,7 +57,10 @@ def distil_blocks(
     student: UNet2DConditionModel,
     directory: Path,
 ) -> UNet2DConditionModel:
-    """Train `student`; returns its moving average. Nothing is compiled: that gains a tenth, and hooks would not follow."""
+    """Train `student`; returns its moving average.
+
+    Nothing is compiled: that gains a tenth, and hooks would not follow.
+    """
     for unet in (teacher.eval().requires_grad_(False), student.train()):
         unet.to(device()).set_attn_processor(AttnProcessor())
     data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
