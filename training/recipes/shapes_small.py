@@ -30,12 +30,8 @@ _MANIFEST = RomManifest(
 SHAPES_SMALL = Compression(
     manifest=_MANIFEST,
     base="shapes",
-    removal=BlockRemoval(
-        layers_per_block=(0, 1),
-        mid_block_type=None,
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-    ),
+    # all the rest, and what reads the caption most, is at the full size of the latents
+    removal=BlockRemoval(mid_block=True, down_attention=(1,), up_attention=(0,)),
     weights=DistillationWeights(output=1.0, features=0.1),
     domain=SHAPES.domain,
     samples=SHAPES.samples,
