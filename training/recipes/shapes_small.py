@@ -31,7 +31,7 @@ SHAPES_SMALL = Compression(
     manifest=_MANIFEST,
     base="shapes",
     # all the rest, and what reads the caption most, is at the full size of the latents
-    removal=BlockRemoval(mid_block=True, down_attention=(1,), up_attention=(0,)),
+    removal=BlockRemoval(mid_block=True, down_attention=(0, 1), up_attention=(0,)),
     weights=DistillationWeights(output=1.0, features=0.1),
     domain=SHAPES.domain,
     samples=SHAPES.samples,
