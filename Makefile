@@ -61,7 +61,7 @@ format: install  ## write the code in the project's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-train: install  ## make a ROM by its recipe: make train ROM=shapes, sketch or digits (hours on a CPU; resumes)
+train: install  ## make a ROM by its recipe: make train ROM=shapes, shapes-small, shapes-turbo, sketch or digits (hours on a CPU; resumes)
 	@$(BIN)/python -m training $(ROM)
 
 eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed

@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from training.fine_tuning import MissingBaseError
+from training.base import MissingBaseError
 from training.recipes import RECIPES, Recipe
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
-from evaluation.rom import load_pipeline
-from training.diffusion import Conditions, DiffusionConfig, new_scheduler, train_diffusion
+from app.roms.manifest import RomManifest
+from training.base import BaseRom
+from training.diffusion import DiffusionConfig, train_diffusion
 from training.domains.domain import Domain
-from training.export import build_pipeline, publish
-
-_SHARED = ("tokenizer", "text_encoder", "vae")
-
-
-class MissingBaseError(Exception):
-    """The store does not hold the ROM that a recipe starts from."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +23,10 @@ class FineTuning:
     diffusion: DiffusionConfig  # its sizes are those of the base
 
     def make(self, work: Path, store: Path) -> None:
-        base = find_base(store, self.base, self.manifest.id)
-        work = work / _digest(base)
-        work.mkdir(parents=True, exist_ok=True)
-        start = load_pipeline(base)
-        tokenizer, text_encoder, vae = start.tokenizer, start.text_encoder, start.vae
-        conditions = Conditions(tokenizer, text_encoder.requires_grad_(False), vae.requires_grad_(False))
-        unet = train_diffusion(self.diffusion, self.domain, conditions, start.unet, work)
-        pipeline = build_pipeline(vae, text_encoder, tokenizer, unet, new_scheduler())
-        shared = {name: base / name for name in _SHARED}
-        publish(pipeline, self.manifest, self.samples, ("diffusion",), work, store, shared)
+        base = BaseRom.open(store, self.base, self.manifest.id)
+        work = base.folder(work)
+        unet = train_diffusion(self.diffusion, self.domain, base.conditions, base.unet, work)
+        base.publish(unet, self.manifest, self.samples, ("diffusion",), work, store)
 
     def smoke(self) -> FineTuning:
         return replace(self, diffusion=self.diffusion.smoke())
-
-
-def find_base(store: Path, base: str, rom_id: str) -> Path:
-    """The ROM in the store that another one is made from. Raises MissingBaseError."""
-    if not (store / base / INDEX_NAME).is_file():
-        raise MissingBaseError(f"{store / base} is no ROM: make {base} first, it is where {rom_id} starts")
-    return store / base
-
-
-def _digest(base: Path) -> str:
-    """Of all the base's files: another base has checkpoints and latents of its own."""
-    digests = "".join(file.sha256 for file in read_manifest(base).files)
-    return f"from-{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

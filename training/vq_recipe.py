@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, VQModel
+from diffusers import VQModel
 from PIL import Image
 
 from app.engine.pictures import to_pixels
 from app.roms.manifest import RomManifest
 from evaluation.sheet import contact_sheet
+from training.base import BaseRom
 from training.domains.domain import Domain
 from training.export import plot_losses, write_rom
-from training.fine_tuning import find_base
-from training.loop import device
 from training.scenes import IMAGE_SIZE
 from training.upscaler import psnr
 from training.vae import draw_images, to_tensor
@@ -39,8 +38,7 @@ class VqRecipe:
 
     def make(self, work: Path, store: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
-        base = find_base(store, self.features, self.manifest.id)
-        features = AutoencoderKL.from_pretrained(base / "vae").to(device(), torch.float32).requires_grad_(False)
+        features = BaseRom.open(store, self.features, self.manifest.id).conditions.vae
         vq = train_vq(self.config, self.domains, features, IMAGE_SIZE, work).half().float()  # as the ROM has it
         scores = self.judge(vq)
         print("reconstruction, dB: " + ", ".join(f"{name} {score:.2f}" for name, score in scores.items()))

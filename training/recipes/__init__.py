@@ -8,6 +8,8 @@ from typing import Protocol
 from training.recipes.clip import CLIP
 from training.recipes.digits import DIGITS
 from training.recipes.shapes import SHAPES
+from training.recipes.shapes_small import SHAPES_SMALL
+from training.recipes.shapes_turbo import SHAPES_TURBO
 from training.recipes.sketch import SKETCH
 from training.recipes.upscaler import UPSCALER
 from training.recipes.vq import VQ
@@ -25,6 +27,8 @@ class Recipe(Protocol):
 
 RECIPES: dict[str, Recipe] = {
     "shapes": SHAPES,
+    "shapes-small": SHAPES_SMALL,
+    "shapes-turbo": SHAPES_TURBO,
     "sketch": SKETCH,
     "digits": DIGITS,
     "clip": CLIP,

@@ -13,13 +13,16 @@ from app.backends.registry import load_backend
 from app.roms.catalog import read_rom
 from app.roms.manifest import RomManifest
 from app.roms.verification import VerifiedFiles
-from training.fine_tuning import MissingBaseError
+from tests.support.backends import WatchedBackend
+from tests.support.bench import alone
+from tests.support.pairs import Pair
+from training.base import MissingBaseError
 from training.recipes import RECIPES
-from training.recipes.sketch import SKETCH
 
-GENERATORS = ("shapes", "sketch", "digits")
+GENERATORS = ("shapes", "shapes-small", "shapes-turbo", "sketch", "digits")
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 every_generator = pytest.mark.parametrize("name", GENERATORS)
+every_derived_recipe = pytest.mark.parametrize("name", ["sketch", "shapes-small", "shapes-turbo"])
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +72,39 @@ def test_the_manifest_says_what_the_rom_is_for(store: Path, name: str) -> None:
     assert set(said.presets) == {"default", "fast", "quality"}
 
 
-def test_sketch_is_shapes_but_for_its_unet(store: Path) -> None:
-    shapes, sketch = ({file.path: file.sha256 for file in manifest(store, name).files} for name in ("shapes", "sketch"))
-    assert shapes.keys() == sketch.keys()
-    differing = {path for path in shapes if shapes[path] != sketch[path]}
+@every_derived_recipe
+def test_all_but_the_unet_is_that_of_shapes(store: Path, name: str) -> None:
+    shapes, derived = ({file.path: file.sha256 for file in manifest(store, rom).files} for rom in ("shapes", name))
+    assert shapes.keys() == derived.keys()
+    differing = {path for path in shapes if shapes[path] != derived[path]}
     assert {path.split("/")[0] for path in differing} == {"unet"}
-    assert (store / "shapes/vae/config.json").read_bytes() == (store / "sketch/vae/config.json").read_bytes()
+    assert (store / "shapes/vae/config.json").read_bytes() == (store / name / "vae/config.json").read_bytes()
 
 
-def test_sketch_asks_for_shapes(tmp_path: Path) -> None:
+@every_derived_recipe
+def test_shapes_is_asked_for(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingBaseError, match="make shapes first"):
-        SKETCH.smoke().make(tmp_path / "work", tmp_path / "store")
+        RECIPES[name].smoke().make(tmp_path / "work", tmp_path / "store")
+
+
+@every_derived_recipe
+def test_our_engine_draws_what_diffusers_draws(store: Path, name: str) -> None:
+    preset = manifest(store, name).presets["default"]
+    asked = {"scheduler": preset.scheduler, "guidance_scale": preset.guidance_scale}
+    Pair(store / name).assert_same_latents(**asked, width=preset.width, height=preset.height)
+
+
+@pytest.mark.parametrize("preset", ["default", "fast", "quality"])
+def test_shapes_turbo_takes_one_row_a_step(store: Path, preset: str) -> None:
+    asked = manifest(store, "shapes-turbo").presets[preset]
+    backend = WatchedBackend(load_backend(read_rom(store / "shapes-turbo"), LoadOptions("cpu", "float32")))
+    state = alone(
+        backend,
+        scheduler=asked.scheduler,
+        num_inference_steps=asked.num_inference_steps,
+        guidance_scale=asked.guidance_scale,
+        width=asked.width,
+        height=asked.height,
+    )
+    assert state.future.result(0).finish_reason == "completed"
+    assert [len(forward) for forward in backend.forwards] == [1] * asked.num_inference_steps

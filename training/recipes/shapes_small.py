@@ -1,0 +1,45 @@
+"""`shapes-small`: the U-Net of `shapes` with fewer blocks, taught by the whole one; both share all other files."""
+
+from __future__ import annotations
+
+from app.roms.manifest import Limits, Preset, RomManifest
+from training.block_distillation import DistillationWeights
+from training.block_removal import BlockRemoval
+from training.compression import Compression
+from training.diffusion import DiffusionConfig
+from training.loop import LoopConfig
+from training.recipes.shapes import SHAPES
+
+_MANIFEST = RomManifest(
+    id="shapes-small",
+    title="Coloured shapes on plain backgrounds, 128x128, by a U-Net of fewer blocks",
+    family="stable_diffusion",
+    license="Apache-2.0",
+    source="the ROM shapes, blocks of its U-Net removed and the rest distilled by training/ as BK-SDM was",
+    domain=SHAPES.manifest.domain.model_copy(
+        update={"description": f"{SHAPES.manifest.domain.description} Drawn by a smaller model, in less time."}
+    ),
+    presets={
+        "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+        "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
+        "quality": Preset(num_inference_steps=40, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+    },
+    limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
+)
+
+SHAPES_SMALL = Compression(
+    manifest=_MANIFEST,
+    base="shapes",
+    # all the rest, and what reads the caption most, is at the full size of the latents
+    removal=BlockRemoval(mid_block=True, down_attention=(0, 1), up_attention=(0,)),
+    weights=DistillationWeights(output=1.0, features=0.1),
+    domain=SHAPES.domain,
+    samples=SHAPES.samples,
+    diffusion=DiffusionConfig(
+        LoopConfig(
+            steps=6000, batch_size=64, learning_rate=6e-4, warmup_steps=100, decay_share=0.5, ema_decay=0.998, seed=2
+        ),
+        images=20_000,
+        compile=False,
+    ),
+)
