@@ -60,8 +60,13 @@ class BaseRom:
         stages: Sequence[str],
         work: Path,
         store: Path,
+        *,
+        zero_snr: bool = True,
     ) -> None:
-        """Write the ROM of another U-Net below `store`; all that is shared is copied byte for byte."""
+        """Write the ROM of another U-Net below `store`; all that is shared is copied byte for byte.
+
+        The models are in half precision afterwards.
+        """
         own = self.pipeline
-        pipeline = build_pipeline(own.vae, own.text_encoder, own.tokenizer, unet, new_scheduler())
+        pipeline = build_pipeline(own.vae, own.text_encoder, own.tokenizer, unet, new_scheduler(zero_snr=zero_snr))
         publish(pipeline, manifest, samples, stages, work, store, {name: self.directory / name for name in _SHARED})

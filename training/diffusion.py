@@ -39,6 +39,7 @@ class DiffusionConfig:
     attention_heads: int = 4
     caption_dropout: float = 0.1
     compile: bool = True
+    zero_snr: bool = True
 
     def smoke(self) -> DiffusionConfig:
         """Next to no work."""
@@ -79,16 +80,17 @@ class Noised:
     velocity: torch.Tensor  # [B, 4, h, w], what the U-Net is to predict
 
 
-def new_scheduler() -> DDIMScheduler:
+def new_scheduler(*, zero_snr: bool = True) -> DDIMScheduler:
+    """The schedule of Stable Diffusion, but for its end: pure noise, where training and sampling begin."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
+        rescale_betas_zero_snr=zero_snr,
+        timestep_spacing="trailing" if zero_snr else "leading",
         clip_sample=False,
-        set_alpha_to_one=True,
+        set_alpha_to_one=zero_snr,
         steps_offset=1,
     )
 
@@ -121,7 +123,7 @@ def train_diffusion(
     unet.to(device()).set_attn_processor(AttnProcessor())  # twice as fast as fused where gradients run on a CPU
     forward = torch.compile(unet) if config.compile else unet
     data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
-    scheduler = new_scheduler()
+    scheduler = new_scheduler(zero_snr=config.zero_snr)
 
     def loss(draw: Draw) -> torch.Tensor:
         batch = draw_batch(config, domain, conditions, data, draw)
