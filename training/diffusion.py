@@ -8,23 +8,20 @@ min-SNR weights (Hang et al. 2023) are low there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm import tqdm
-from transformers import CLIPTextModel, CLIPTokenizer
 
+from training.denoising import Conditions, Denoising
 from training.domains.domain import Domain
-from training.loop import Draw, LoopConfig, autocast, device, train
+from training.loop import LoopConfig, autocast, device, train
 from training.scenes import IMAGE_SIZE
-from training.text_encoder import tokenize
 from training.vae import to_tensor
 
 _ENCODE_BATCH = 64
@@ -44,15 +41,6 @@ class DiffusionConfig:
     def smoke(self) -> DiffusionConfig:
         """Next to no work."""
         return replace(self, loop=self.loop.smoke(), images=32, compile=False)
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What the U-Net is trained between, all of it frozen."""
-
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
-    vae: AutoencoderKL
 
 
 @dataclass(frozen=True)
@@ -105,16 +93,15 @@ def train_diffusion(
     unet.to(device()).set_attn_processor(AttnProcessor())  # twice as fast as fused where gradients run on a CPU
     forward = torch.compile(unet) if config.compile else unet
     data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
-    scheduler = new_scheduler()
-
-    def loss(draw: Draw) -> torch.Tensor:
-        rows = draw.numpy.integers(len(data.specs), size=draw.batch_size)
-        captions = _captions(domain, [data.specs[row] for row in rows], draw, config.caption_dropout)
-        with torch.no_grad(), autocast():
-            states = conditions.text_encoder(tokenize(conditions.tokenizer, captions)).last_hidden_state
-        return _velocity_loss(forward, scheduler, data.latents[rows].to(device()), states, draw)
-
-    return train("diffusion", unet, loss, config.loop, directory).eval().requires_grad_(False)
+    task = Denoising(
+        conditions,
+        new_scheduler(),
+        data.latents,
+        lambda row, rng: domain.caption(data.specs[row], rng),
+        config.caption_dropout,
+    )
+    trained = train("diffusion", unet, lambda draw: task.loss(forward, draw), config.loop, directory)
+    return trained.eval().requires_grad_(False)
 
 
 def encode_images(config: DiffusionConfig, domain: Domain[Any], vae: AutoencoderKL, cache: Path) -> EncodedImages:
@@ -130,30 +117,3 @@ def encode_images(config: DiffusionConfig, domain: Domain[Any], vae: Autoencoder
             latents.append(vae.encode(to_tensor(images)).latent_dist.mean.float().cpu() * vae.config.scaling_factor)
     torch.save(torch.cat(latents), cache)
     return EncodedImages(specs, torch.cat(latents))
-
-
-def _captions(domain: Domain[Any], specs: list[Any], draw: Draw, dropout: float) -> list[str]:
-    dropped = draw.numpy.random(len(specs)) < dropout
-    return ["" if drop else domain.caption(spec, draw.numpy) for spec, drop in zip(specs, dropped, strict=True)]
-
-
-def _velocity_loss(
-    forward: Callable[..., Any],
-    scheduler: DDIMScheduler,
-    latents: torch.Tensor,
-    states: torch.Tensor,
-    draw: Draw,
-) -> torch.Tensor:
-    noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
-    timesteps = _timesteps(len(latents), scheduler.config.num_train_timesteps, draw)
-    alpha = scheduler.alphas_cumprod[timesteps].to(latents.device)[:, None, None, None]
-    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    with autocast():
-        output = forward(noisy, timesteps.to(latents.device), states).sample
-    return F.mse_loss(output.float(), velocity)
-
-
-def _timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
-    """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter."""
-    return (end * (1 - torch.rand(count, generator=draw.torch).square())).long().clamp(max=end - 1)

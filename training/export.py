@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -57,12 +57,23 @@ def publish(
 
     `shared` names components that are another ROM's, and their folders, which are copied byte for byte.
     """
+    pictures = draw_pictures(pipeline, manifest, samples, stages, work)
+    export_rom(pipeline, manifest, store / manifest.id, pictures, shared)
+    print(f"{store / manifest.id} is written")
+
+
+def draw_pictures(
+    pipeline: StableDiffusionPipeline,
+    manifest: RomManifest,
+    samples: Sequence[str],
+    stages: Sequence[str],
+    work: Path,
+) -> list[Path]:
+    """The sheet of `samples` and the curves that the `stages` left in `work`, both drawn there."""
     sheet, losses = work / "samples.png", work / "loss.png"
     save_samples(pipeline, manifest, list(samples), sheet)
     plot_losses({name: work / f"{name}.csv" for name in stages}, losses)
-    store.mkdir(parents=True, exist_ok=True)
-    export_rom(pipeline, manifest, store / manifest.id, [sheet, losses], shared)
-    print(f"{store / manifest.id} is written")
+    return [sheet, losses]
 
 
 def export_rom(
@@ -72,14 +83,27 @@ def export_rom(
     pictures: list[Path],
     shared: Mapping[str, Path],
 ) -> None:
-    """Write the ROM and its `pictures` to `directory`, which appears whole or not at all; its README.md stays."""
+    """Write the pipeline in half precision as `write_rom` does."""
+
+    def save(folder: Path) -> None:
+        pipeline.to(dtype=torch.float16)
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        for name, other in shared.items():
+            shutil.rmtree(folder / name)
+            shutil.copytree(other, folder / name)
+
+    write_rom(save, manifest, directory, pictures)
+
+
+def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
+    """Write what `save` puts into a folder as a ROM, with its `pictures`, to `directory`.
+
+    It appears whole or not at all; its README.md stays.
+    """
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    pipeline.to(dtype=torch.float16)
-    pipeline.save_pretrained(partial, safe_serialization=True)
-    for name, folder in shared.items():
-        shutil.rmtree(partial / name)
-        shutil.copytree(folder, partial / name)
+    partial.mkdir(parents=True)
+    save(partial)
     files = [path for path in sorted(partial.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
         RomFile(path=path.relative_to(partial).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))

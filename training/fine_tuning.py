@@ -9,7 +9,8 @@ from typing import Any
 
 from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
 from evaluation.rom import load_pipeline
-from training.diffusion import Conditions, DiffusionConfig, new_scheduler, train_diffusion
+from training.denoising import Conditions
+from training.diffusion import DiffusionConfig, new_scheduler, train_diffusion
 from training.domains.domain import Domain
 from training.export import build_pipeline, publish
 
