@@ -124,7 +124,7 @@ class _Stored:
             parts.append(self._tensors[name][[places[key] for key in keys if key in places]])
         order = missing + [row for row, key in enumerate(keys) if key in places]
         rows = torch.cat(parts)
-        return rows[torch.tensor(order).argsort()]
+        return rows[torch.tensor(order).argsort()].contiguous()
 
     def write(self, names: Sequence[str], tensors: dict[str, torch.Tensor], keys: dict[str, list[str]]) -> None:
         """The file whole or not at all."""

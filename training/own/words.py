@@ -25,7 +25,7 @@ def domain_of(captions: Sequence[str]) -> Domain:
     spread = [different[index * len(different) // _EXAMPLES] for index in range(_EXAMPLES)]
     about = f": {', '.join(keywords[:_DESCRIBED])}" if keywords else ""
     return Domain(
-        description=f"Images like {len(captions)} of a user's own{about}.",
+        description=f"What {len(captions)} images of a user's own show{about}.",
         keywords=keywords,
         examples=tuple(dict.fromkeys(spread)),
     )
