@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ROM ?= shapes
+BASE ?= shapes
+DATA ?=
+ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,8 +63,8 @@ format: install  ## write the code in the project's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-train: install  ## make a ROM by its recipe: make train ROM=shapes, sketch or digits (hours on a CPU; resumes)
-	@$(BIN)/python -m training $(ROM)
+train: install  ## make a ROM: ROM=shapes, sketch or digits (hours on a CPU); of your images: ROM=my-rom DATA=folder BASE=shapes
+	@$(BIN)/python -m training $(if $(DATA),own --data "$(DATA)" --base $(BASE) --id $(ROM),$(ROM)) $(ARGS)
 
 eval: install  ## judge a ROM on prompts it has never seen: make eval ROM=shapes
 	@$(BIN)/python -m evaluation model_store/$(ROM)

@@ -18,7 +18,7 @@ _FULL_RATE, _LORA_RATE = 1e-4, 1e-3
 
 def main(arguments: Sequence[str]) -> None:
     """Train as the arguments say; exits with a message where that cannot be done."""
-    options = _parser().parse_args(arguments)
+    options = new_parser().parse_args(arguments)
     try:
         work = options.work or Path("build/training") / options.id
         tuning(options).make(work, options.store)
@@ -43,7 +43,8 @@ def tuning(options: argparse.Namespace) -> OwnTuning:
     return OwnTuning(options.id, options.base, options.data, loop, rank, captions, options.clip)
 
 
-def _parser() -> argparse.ArgumentParser:
+def new_parser() -> argparse.ArgumentParser:
+    """Every option, with its help."""
     parser = argparse.ArgumentParser(prog="python -m training own", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="of images (png, jpg, jpeg, webp)")
     parser.add_argument("--base", default="shapes", metavar="ROM", help="id of the ROM to start from, in the store")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,10 +23,11 @@ from tests.support.loras import write_lora_rom
 from tests.support.own_data import write_captioned, write_celeba
 from tests.support.tiny_clip import build_tiny_clip
 from tests.support.tiny_rom import TinyRom, build_tiny_rom
-from training.own.command import main
+from training.own.command import main, new_parser
 from training.own.errors import OwnDataError
 
 STEPS = "25"
+DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "own-data.md").read_text(encoding="utf-8")
 
 
 def train(root: Path, rom_id: str, *more: str, data: str = "faces", base: str = "tiny") -> None:
@@ -59,6 +62,21 @@ def picture(catalog: Catalog, rom_id: str) -> bytes:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def documented_use(embeddings: Path) -> list[str]:
+    """Run the example of the document on this file; returns the images that it finds typical, sorted."""
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(example.replace("build/training/my-rom/embeddings.safetensors", str(embeddings)), found)
+    assert found["nearest"] == {"a.png": "b.jpg", "b.jpg": "a.png"}
+    assert found["scores"].shape == (2,)
+    return sorted(found["typical"])
+
+
+def test_every_option_is_documented() -> None:
+    options = {name for action in new_parser()._actions for name in action.option_strings} - {"-h", "--help"}
+    assert {name for name in options if f"`{name}" not in DOCUMENT and f" {name} " not in DOCUMENT} == set()
 
 
 def test_both_are_served_and_paint_otherwise_than_the_base(catalog: Catalog) -> None:
@@ -123,6 +141,7 @@ def test_texts_beside_images_and_a_clip(root: Path, tmp_path: Path, capsys: pyte
     assert "CLIP similarity of 2 images" in said
     assert "a.png: a cat" in said
     assert "1 captions are longer than the 16 tokens that tiny reads" in said
+    assert documented_use(root / "work" / "cats" / "embeddings.safetensors") == ["a.png", "b.jpg"]
     shutil.rmtree(root / "store" / "cats")
 
 
