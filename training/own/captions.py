@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.own.attributes import AttributeCaptions
 from training.own.errors import OwnDataError
-from training.own.images import SUFFIXES, OwnImage, OwnImages, find_images
+from training.own.images import SUFFIXES, OwnImage, OwnImages, find_images, visible_files
 from training.own.table import Table, read_table, read_text
 
 TABLES = ("metadata.csv", "list_attr_celeba.txt")  # the first that the folder has
@@ -57,9 +57,9 @@ def _beside(folder: Path, names: Sequence[str]) -> list[OwnImage]:
         if not text:
             raise OwnDataError(f"{path} has no caption: {text_file.name} is empty")
         images[stem] = OwnImage(name, path, str(text_file), text)
-    for text_file in sorted(folder.rglob("*.txt")):
-        if text_file.relative_to(folder).as_posix() not in images:
-            raise OwnDataError(f"{text_file} has no image beside it ({', '.join(SUFFIXES)})")
+    for name in visible_files(folder):
+        if name.endswith(".txt") and name not in images:
+            raise OwnDataError(f"{folder / name} has no image beside it ({', '.join(SUFFIXES)})")
     return list(images.values())
 
 

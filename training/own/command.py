@@ -13,7 +13,7 @@ from training.own.captions import TABLES, CaptionOptions
 from training.own.errors import OwnDataError
 from training.own.tuning import OwnTuning
 
-_FULL_RATE, _LORA_RATE = 1e-4, 1e-3
+_FULL_RATE, _LORA_RATE = 1e-4, 5e-3
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,15 +31,15 @@ def tuning(options: argparse.Namespace) -> OwnTuning:
     names = options.attributes and tuple(name.strip() for name in options.attributes.split(","))
     said = AttributeCaptions(options.template)
     captions = CaptionOptions(options.captions, options.file_column, options.text_column, names or None, said)
+    rank: int | None = options.lora
     loop = LoopConfig(
         steps=options.steps,
         batch_size=options.batch_size,
-        learning_rate=options.learning_rate or (_FULL_RATE if options.full else _LORA_RATE),
+        learning_rate=options.learning_rate or (_FULL_RATE if rank is None else _LORA_RATE),
         warmup_steps=min(50, options.steps),
         ema_decay=0.99,
         seed=options.seed,
     )
-    rank = None if options.full else options.lora
     return OwnTuning(options.id, options.base, options.data, loop, rank, captions, options.clip)
 
 
@@ -50,8 +50,8 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", default="shapes", metavar="ROM", help="id of the ROM to start from, in the store")
     parser.add_argument("--id", required=True, metavar="ROM", help="id of the ROM to make")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--lora", type=_positive, default=8, metavar="RANK", help="a LoRA over the base (default: 8)")
-    how.add_argument("--full", action="store_true", help="the whole U-Net instead")
+    how.add_argument("--full", action="store_true", help="teach the whole U-Net (the default)")
+    how.add_argument("--lora", type=_positive, metavar="RANK", help="a LoRA over the base instead")
     said = parser.add_argument_group("captions", "unless told: a table in the folder, else IMAGE.txt beside each image")
     said.add_argument("--captions", type=Path, metavar="FILE", help=f"a CSV, or CelebA's list; {' or '.join(TABLES)}")
     said.add_argument("--file-column", metavar="COLUMN", help="of the images' names (default: by its name)")
@@ -62,7 +62,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--clip", type=Path, metavar="PATH", help="a CLIP (default: a ROM of the family clip)")
     parser.add_argument("--steps", type=_positive, default=1000, metavar="N", help="(default: 1000)")
     parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="images (default: 16)")
-    rates = f"(default: {_LORA_RATE} for a LoRA, {_FULL_RATE} for the U-Net)"
+    rates = f"(default: {_FULL_RATE}, for a LoRA {_LORA_RATE})"
     parser.add_argument("--learning-rate", type=float, metavar="RATE", help=rates)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     parser.add_argument("--store", type=Path, default=Path("model_store"), help="of both ROMs (default: model_store)")

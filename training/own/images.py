@@ -53,11 +53,16 @@ def find_images(folder: Path) -> list[str]:
     """Names of all images below `folder`, sorted; hidden ones are none. Raises OwnDataError where there is no image."""
     if not folder.is_dir():
         raise OwnDataError(f"{folder} is no folder")
-    found = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    names = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    names = [name for name in visible_files(folder) if name.lower().endswith(SUFFIXES)]
     if not names:
         raise OwnDataError(f"{folder} holds no image ({', '.join(SUFFIXES)})")
     return names
+
+
+def visible_files(folder: Path) -> list[str]:
+    """Names of all files below `folder`, with slashes, sorted; hidden ones, and those in hidden folders, left out."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
 
 
 def load_images(images: Sequence[OwnImage], width: int, height: int) -> np.ndarray:

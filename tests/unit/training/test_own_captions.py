@@ -34,6 +34,8 @@ def captions(folder: Path, **options: object) -> dict[str, str]:
 
 def test_texts_beside_images(tmp_path: Path) -> None:
     expected = {"a.jpg": "a dog", "b.png": "a cat on a mat", "d.JPEG": "a cat asleep", "more/c.webp": "two cats"}
+    write_captioned(tmp_path / ".hidden", {"x.png": "a ghost"})
+    (tmp_path / ".hidden" / "y.txt").write_text("another")
     assert captions(write_captioned(tmp_path, TEXTS)) == expected
 
 

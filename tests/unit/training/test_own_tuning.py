@@ -156,7 +156,7 @@ def test_bases_of_every_prediction_type(tmp_path: Path, prediction_type: str) ->
         "{id: tiny, family: stable_diffusion, presets: {default: {num_inference_steps: 2}}}"
     )
     train(tmp_path, "taught", "--steps", "2")
-    assert (tmp_path / "store" / "taught" / "lora.safetensors").is_file()
+    assert (tmp_path / "store" / "taught" / "unet" / "diffusion_pytorch_model.safetensors").is_file()
 
 
 BAD_BASES: dict[str, tuple[TinyRom, str]] = {
