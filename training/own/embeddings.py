@@ -28,7 +28,7 @@ from training.vae import to_tensor
 
 FILE_NAME = "embeddings.safetensors"
 _BATCH = 32
-_KEY_BYTES = 16
+_KEYS, _KEY_BYTES = ".keys", 16
 
 Compute = Callable[[list[int]], torch.Tensor]  # rows to what there is of them, [N, ...]
 
@@ -60,7 +60,7 @@ class Encoder:
 def embed(own: OwnImages, encoder: Encoder, path: Path) -> Embeddings:
     """Embeddings of all images, those that `path` has from there; the file is then written anew where it lacked any.
 
-    Raises OwnDataError for an image that cannot be read.
+    Raises OwnDataError for an image that cannot be read; what was computed before it is kept.
     """
     names = tuple(image.name for image in own.images)
     images = [sha256_of(image.path) for image in own.images]
@@ -81,10 +81,9 @@ def embed(own: OwnImages, encoder: Encoder, path: Path) -> Embeddings:
 
         kinds["clip_image"] = _keys(digest, size, images), see
         kinds["clip_text"] = _keys(digest, "text", captions), read
-    stored = _Stored(path)
-    tensors = {name: stored.complete(name, keys, compute) for name, (keys, compute) in kinds.items()}
-    if stored.computed or stored.names != list(names):
-        stored.write(names, tensors, {name: keys for name, (keys, _) in kinds.items()})
+    with _Stored(path) as stored:
+        tensors = {name: stored.complete(name, keys, compute) for name, (keys, compute) in kinds.items()}
+        stored.keep({name: (keys, tensors[name]) for name, (keys, _) in kinds.items()}, names)
     digest = hashlib.sha256(repr((names, kinds["latents"][0])).encode()).hexdigest()
     return Embeddings(
         names, tensors["latents"], tensors.get("clip_image"), tensors.get("clip_text"), stored.computed, digest
@@ -100,41 +99,66 @@ def folder_digest(folder: Path) -> str:
 
 
 class _Stored:
-    """Rows of a file by their keys."""
+    """Rows of a file by their keys. Left by an error, it keeps what it has, without names."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.computed = 0
-        self.names: list[str] = []
-        self._tensors: dict[str, torch.Tensor] = {}
+        self._path = path
+        self._names: list[str] = []
+        self._kinds: dict[str, tuple[list[str], torch.Tensor]] = {}  # keys and rows
         if path.exists():
             with safe_open(path, framework="pt") as file:
-                self.names = json.loads(file.metadata()["names"])
-                self._tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                self._names = json.loads(file.metadata()["names"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            kinds = [name for name in tensors if not name.endswith(_KEYS)]
+            self._kinds = {
+                name: ([bytes(key.tolist()).hex() for key in tensors[name + _KEYS]], tensors[name]) for name in kinds
+            }
+
+    def __enter__(self) -> _Stored:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self.computed:
+            self._write(())
 
     def complete(self, name: str, keys: Sequence[str], compute: Compute) -> torch.Tensor:
         """A row a key, [N, ...]."""
-        kept = self._tensors.get(f"{name}.keys", torch.empty(0, _KEY_BYTES, dtype=torch.uint8))
-        places = {bytes(key.tolist()).hex(): place for place, key in enumerate(kept)}
-        missing = [row for row, key in enumerate(keys) if key not in places]
-        self.computed += len(missing)
+        wanted, parts, found = set(keys), [], []
+        if name in self._kinds:
+            known, rows = self._kinds[name]
+            places = [place for place, key in enumerate(known) if key in wanted]
+            parts, found = [rows[places]] if places else [], [known[place] for place in places]
+        have = set(found)
+        missing = [row for row, key in enumerate(keys) if key not in have]
         starts = tqdm(range(0, len(missing), _BATCH), desc=name, unit="batch", disable=not missing)
-        parts = [compute(missing[start : start + _BATCH]) for start in starts]
-        if len(missing) < len(keys):
-            parts.append(self._tensors[name][[places[key] for key in keys if key in places]])
-        order = missing + [row for row, key in enumerate(keys) if key in places]
-        rows = torch.cat(parts)
-        return rows[torch.tensor(order).argsort()].contiguous()
+        try:
+            for start in starts:
+                batch = missing[start : start + _BATCH]
+                parts.append(compute(batch))
+                found += [keys[row] for row in batch]
+                self.computed += len(batch)
+        finally:
+            if parts:
+                self._kinds[name] = found, torch.cat(parts)
+        place_of = {key: place for place, key in enumerate(found)}
+        return self._kinds[name][1][[place_of[key] for key in keys]]
 
-    def write(self, names: Sequence[str], tensors: dict[str, torch.Tensor], keys: dict[str, list[str]]) -> None:
+    def keep(self, kinds: dict[str, tuple[list[str], torch.Tensor]], names: Sequence[str]) -> None:
+        """Write these and no others, where the file has not just these."""
+        is_same = self._kinds.keys() == kinds.keys() and self._names == list(names)
+        self._kinds = kinds
+        if self.computed or not is_same:
+            self._write(names)
+
+    def _write(self, names: Sequence[str]) -> None:
         """The file whole or not at all."""
-        listed = {
-            f"{name}.keys": torch.tensor([list(bytes.fromhex(key)) for key in of], dtype=torch.uint8)
-            for name, of in keys.items()
-        }
-        partial = self.path.with_suffix(".tmp")
-        save_file(tensors | listed, partial, {"names": json.dumps(list(names))})
-        partial.replace(self.path)
+        tensors = {name: rows.contiguous() for name, (_, rows) in self._kinds.items()}
+        for name, (keys, _) in self._kinds.items():
+            tensors[name + _KEYS] = torch.tensor([list(bytes.fromhex(key)) for key in keys], dtype=torch.uint8)
+        partial = self._path.with_suffix(".tmp")
+        save_file(tensors, partial, {"names": json.dumps(list(names))})
+        partial.replace(self._path)
 
 
 def _keys(model: str, how: str, inputs: list[str]) -> list[str]:

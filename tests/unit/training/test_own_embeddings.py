@@ -90,6 +90,18 @@ def test_images_that_come_and_go(data: Path, encoder: Encoder) -> None:
     assert torch.equal(after.latents[1:], before.latents[1:])
 
 
+def test_what_was_computed_before_an_error_is_kept(tmp_path: Path, encoder: Encoder) -> None:
+    data = write_captioned(tmp_path / "data", {f"{index:02}.png": "a cat" for index in range(40)})
+    whole = (data / "35.png").read_bytes()
+    (data / "35.png").write_bytes(b"no image")
+    with pytest.raises(OwnDataError, match=r"35\.png"):
+        embeddings_of(data, encoder)
+    (data / "35.png").write_bytes(whole)
+    latents = embeddings_of(data, replace(encoder, clip=None, clip_folder=None))
+    assert latents.computed == 8  # the second batch
+    assert torch.equal(latents.latents, embed(read_images(data), encoder, tmp_path / "new").latents)
+
+
 def test_another_size_is_computed_anew(data: Path, encoder: Encoder) -> None:
     embeddings_of(data, encoder)
     assert embeddings_of(data, replace(encoder, width=32)).latents.shape == (3, 4, 8, 16)
@@ -100,6 +112,12 @@ def test_without_a_clip_there_are_latents_alone(data: Path, encoder: Encoder) ->
     assert made.computed == 3
     assert made.clip_image is None
     assert report(made, list(TEXTS.values())) == ""
+
+
+def test_embeddings_of_a_clip_that_is_gone_are_not_left_to_go_stale(data: Path, encoder: Encoder) -> None:
+    embeddings_of(data, encoder)
+    assert embeddings_of(data, replace(encoder, clip=None, clip_folder=None)).computed == 0
+    assert embeddings_of(data, encoder).computed == 6
 
 
 def test_the_captions_that_fit_worst_are_told() -> None:

@@ -126,11 +126,13 @@ def test_a_second_run_takes_up_what_the_first_left(root: Path, capsys: pytest.Ca
 
 
 def test_other_options_do_not_go_on_from_a_checkpoint_of_these(root: Path) -> None:
+    before = files(root / "store" / "laid-over")
     train(root, "laid-over", "--lora", "1", "--steps", "1")
     train(root, "laid-over", "--lora", "2", "--steps", "1")
     assert len(list((root / "work" / "laid-over").glob("run-*"))) >= 3
     assert len(list((root / "work" / "laid-over").glob("embeddings.safetensors"))) == 1
     train(root, "laid-over", "--lora", "2")
+    assert files(root / "store" / "laid-over") == before
 
 
 def test_texts_beside_images_and_a_clip(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
