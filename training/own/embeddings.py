@@ -1,36 +1,27 @@
 """What models make of images and captions, computed once and kept in one file beside the checkpoints.
 
 `embeddings.safetensors` holds for every image a row of `latents` and, with a CLIP, of `clip_image` and `clip_text`; the
-file names are in its header, under `names`, as JSON. Each row has a key: a digest of everything that it depends on.
-Rows whose keys are those of today are taken from the file, all others are computed.
+file names are in its header, under `names`, as JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from safetensors import safe_open
-from safetensors.torch import save_file
-from tqdm import tqdm
 
 from app.roms.weights import sha256_of
 from evaluation.clip import Clip
 from training.loop import autocast
 from training.own.images import OwnImages, load_images
+from training.own.row_store import KEY_BYTES, Compute, RowStore
 from training.vae import to_tensor
 
 FILE_NAME = "embeddings.safetensors"
-_BATCH = 32
-_KEYS, _KEY_BYTES = ".keys", 16
-
-Compute = Callable[[list[int]], torch.Tensor]  # rows to what there is of them, [N, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ def embed(own: OwnImages, encoder: Encoder, path: Path) -> Embeddings:
 
         kinds["clip_image"] = _keys(digest, size, images), see
         kinds["clip_text"] = _keys(digest, "text", captions), read
-    with _Stored(path) as stored:
+    with RowStore(path) as stored:
         tensors = {name: stored.complete(name, keys, compute) for name, (keys, compute) in kinds.items()}
         stored.keep({name: (keys, tensors[name]) for name, (keys, _) in kinds.items()}, names)
     digest = hashlib.sha256(repr((names, kinds["latents"][0])).encode()).hexdigest()
@@ -98,71 +89,8 @@ def folder_digest(folder: Path) -> str:
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
-class _Stored:
-    """Rows of a file by their keys. Left by an error, it keeps what it has, without names."""
-
-    def __init__(self, path: Path) -> None:
-        self.computed = 0
-        self._path = path
-        self._names: list[str] = []
-        self._kinds: dict[str, tuple[list[str], torch.Tensor]] = {}  # keys and rows
-        if path.exists():
-            with safe_open(path, framework="pt") as file:
-                self._names = json.loads(file.metadata()["names"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            kinds = [name for name in tensors if not name.endswith(_KEYS)]
-            self._kinds = {
-                name: ([bytes(key.tolist()).hex() for key in tensors[name + _KEYS]], tensors[name]) for name in kinds
-            }
-
-    def __enter__(self) -> _Stored:
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is not None and self.computed:
-            self._write(())
-
-    def complete(self, name: str, keys: Sequence[str], compute: Compute) -> torch.Tensor:
-        """A row a key, [N, ...]."""
-        wanted, parts, found = set(keys), [], []
-        if name in self._kinds:
-            known, rows = self._kinds[name]
-            places = [place for place, key in enumerate(known) if key in wanted]
-            parts, found = [rows[places]] if places else [], [known[place] for place in places]
-        have = set(found)
-        missing = [row for row, key in enumerate(keys) if key not in have]
-        starts = tqdm(range(0, len(missing), _BATCH), desc=name, unit="batch", disable=not missing)
-        try:
-            for start in starts:
-                batch = missing[start : start + _BATCH]
-                parts.append(compute(batch))
-                found += [keys[row] for row in batch]
-                self.computed += len(batch)
-        finally:
-            if parts:
-                self._kinds[name] = found, torch.cat(parts)
-        place_of = {key: place for place, key in enumerate(found)}
-        return self._kinds[name][1][[place_of[key] for key in keys]]
-
-    def keep(self, kinds: dict[str, tuple[list[str], torch.Tensor]], names: Sequence[str]) -> None:
-        """Write these and no others, where the file has not just these."""
-        is_same = self._kinds.keys() == kinds.keys() and self._names == list(names)
-        self._kinds = kinds
-        if self.computed or not is_same:
-            self._write(names)
-
-    def _write(self, names: Sequence[str]) -> None:
-        """The file whole or not at all."""
-        tensors = {name: rows.contiguous() for name, (_, rows) in self._kinds.items()}
-        for name, (keys, _) in self._kinds.items():
-            tensors[name + _KEYS] = torch.tensor([list(bytes.fromhex(key)) for key in keys], dtype=torch.uint8)
-        partial = self._path.with_suffix(".tmp")
-        save_file(tensors, partial, {"names": json.dumps(list(names))})
-        partial.replace(self._path)
-
-
 def _keys(model: str, how: str, inputs: list[str]) -> list[str]:
-    return [hashlib.sha256(f"{model}\n{how}\n{each}".encode()).hexdigest()[: 2 * _KEY_BYTES] for each in inputs]
+    return [hashlib.sha256(f"{model}\n{how}\n{each}".encode()).hexdigest()[: 2 * KEY_BYTES] for each in inputs]
 
 
 def _latents(own: OwnImages, encoder: Encoder) -> Compute:

@@ -68,6 +68,17 @@ def test_an_image_that_changes_is_computed_again_and_no_other(data: Path, encode
     assert torch.equal(embed(read_images(data), encoder, data / "new").latents, after.latents)
 
 
+def test_images_that_change_places_have_their_rows_changed_in_the_file(data: Path, encoder: Encoder) -> None:
+    embeddings_of(data, encoder)
+    (data / "a.png").rename(data / "x.png")
+    (data / "b.png").rename(data / "a.png")
+    (data / "x.png").rename(data / "b.png")
+    after = embeddings_of(data, encoder)
+    assert after.computed == 0
+    with safe_open(data.parent / "embeddings.safetensors", framework="pt") as file:
+        assert torch.equal(file.get_tensor("latents"), after.latents)
+
+
 def test_a_caption_that_changes_is_read_again_alone(data: Path, encoder: Encoder) -> None:
     before = embeddings_of(data, encoder)
     (data / "a.txt").write_text("the mat")
