@@ -63,7 +63,7 @@ def new_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=_positive, default=1000, metavar="N", help="(default: 1000)")
     parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="images (default: 16)")
     rates = f"(default: {_FULL_RATE}, for a LoRA {_LORA_RATE})"
-    parser.add_argument("--learning-rate", type=float, metavar="RATE", help=rates)
+    parser.add_argument("--learning-rate", type=_rate, metavar="RATE", help=rates)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     parser.add_argument("--store", type=Path, default=Path("model_store"), help="of both ROMs (default: model_store)")
     parser.add_argument("--work", type=Path, help="embeddings, checkpoints, curves (default: build/training/ROM)")
@@ -74,3 +74,13 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+    return rate

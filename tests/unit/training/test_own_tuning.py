@@ -201,3 +201,19 @@ def test_errors_of_the_data_end_the_command_with_their_message(root: Path) -> No
     with pytest.raises(SystemExit, match=f"{root / 'nowhere'} is no folder") as caught:
         train(root, "taught", data="nowhere")
     assert isinstance(caught.value.__cause__ or caught.value.__context__, OwnDataError)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--steps", "0"), ("--lora", "-1"), ("--learning-rate", "fast"), ("--learning-rate", "0")]
+)
+def test_numbers_that_make_no_sense_are_named(
+    root: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit):
+        train(root, "taught", f"{option}={value}")
+    assert f"argument {option}: {value!r} is no" in capsys.readouterr().err
+
+
+def test_a_template_without_a_place_for_attributes(root: Path) -> None:
+    with pytest.raises(SystemExit, match=r"has no \{attributes\} in it"):
+        train(root, "taught", "--template", "a photo")
