@@ -4,6 +4,9 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ROM ?= shapes
 METRICS ?= alignment
+BASE ?= shapes
+DATA ?=
+ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,8 +64,8 @@ format: install  ## write the code in the project's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-train: install  ## make a ROM by its recipe: make train ROM=shapes, shapes-small, shapes-turbo, sketch or digits (hours on a CPU; resumes)
-	@$(BIN)/python -m training $(ROM)
+train: install  ## make a ROM: ROM=shapes, sketch, digits, ... (hours on a CPU); of your images: ROM=my-rom DATA=folder BASE=shapes
+	@$(BIN)/python -m training $(if $(DATA),own --data "$(DATA)" --base $(BASE) --id $(ROM),$(ROM)) $(ARGS)
 
 eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed
 	@$(BIN)/python -m evaluation model_store/$(ROM) --metrics $(METRICS)

@@ -1,4 +1,7 @@
-"""`python -m training ROM`: make a ROM by its recipe and write it to the model store. Runs again where it stopped."""
+"""`python -m training ROM`: make a ROM by its recipe and write it to the model store. Runs again where it stopped.
+
+`python -m training own` teaches a user's images to a ROM; it has a help of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,17 @@ import sys
 from pathlib import Path
 
 from training.base import MissingBaseError
+from training.own.command import main as own
 from training.recipes import RECIPES, Recipe
+
+_OWN = "own"
 
 
 def main() -> None:
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    if sys.argv[1:2] == [_OWN]:
+        own(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("rom", choices=sorted(RECIPES))
     parser.add_argument("--work", type=Path, help="checkpoints and curves (default: build/training)")
@@ -23,7 +33,6 @@ def main() -> None:
     build, store = Path("build"), Path("model_store")
     if arguments.smoke:  # never over a trained ROM, nor on from its checkpoints
         recipe, build, store = recipe.smoke(), build / "smoke", build / "smoke" / store
-    logging.getLogger("diffusers").setLevel(logging.ERROR)
     try:
         recipe.make((arguments.work or build / "training") / arguments.rom, arguments.store or store)
     except MissingBaseError as error:

@@ -11,7 +11,8 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
 from evaluation.rom import load_pipeline
-from training.diffusion import Conditions, new_scheduler
+from training.denoising import Conditions
+from training.diffusion import new_scheduler
 from training.export import build_pipeline, publish
 
 _SHARED = ("tokenizer", "text_encoder", "vae")

@@ -18,16 +18,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
-from training.diffusion import (
-    Batch,
-    Conditions,
-    DiffusionConfig,
-    Noised,
-    add_noise,
-    draw_batch,
-    encode_images,
-    new_scheduler,
-)
+from training.denoising import Batch, Conditions, Noised, add_noise
+from training.diffusion import DiffusionConfig, denoising_of
 from training.domains.domain import Domain
 from training.loop import Draw, autocast, device, train
 
@@ -63,15 +55,14 @@ def distil_blocks(
     """
     for unet in (teacher.eval().requires_grad_(False), student.train()):
         unet.to(device()).set_attn_processor(AttnProcessor())
-    data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
-    scheduler = new_scheduler()
+    task = denoising_of(config, domain, conditions, directory)
 
     def loss(draw: Draw) -> torch.Tensor:
-        batch = draw_batch(config, domain, conditions, data, draw)
-        noised = add_noise(scheduler, batch.latents, draw)
+        batch = task.draw(draw)
+        noised = add_noise(task.scheduler, batch.latents, draw)
         with torch.no_grad():
             taught = answer(teacher, noised, batch)
-        return distillation_loss(answer(student, noised, batch), taught, noised.velocity, weights)
+        return distillation_loss(answer(student, noised, batch), taught, noised.target, weights)
 
     return train("distillation", student, loss, config.loop, directory).eval().requires_grad_(False)
 

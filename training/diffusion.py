@@ -14,16 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm import tqdm
-from transformers import CLIPTextModel, CLIPTokenizer
 
+from training.denoising import Conditions, Denoising
 from training.domains.domain import Domain
-from training.loop import Draw, LoopConfig, autocast, device, train
+from training.loop import LoopConfig, autocast, device, train
 from training.scenes import IMAGE_SIZE
-from training.text_encoder import tokenize
 from training.vae import to_tensor
 
 _ENCODE_BATCH = 64
@@ -47,37 +45,11 @@ class DiffusionConfig:
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What the U-Net is trained between, all of it frozen."""
-
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
-    vae: AutoencoderKL
-
-
-@dataclass(frozen=True)
 class EncodedImages:
     """What images show and their scaled latents, drawn and encoded once."""
 
     specs: list[Any]
     latents: torch.Tensor  # [N, 4, h, w]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images to learn from, and what their captions say."""
-
-    latents: torch.Tensor  # [B, 4, h, w], scaled, clean
-    states: torch.Tensor  # [B, L, D], of the text encoder
-
-
-@dataclass(frozen=True)
-class Noised:
-    """Latents on their way to noise, and where they go."""
-
-    latents: torch.Tensor  # [B, 4, h, w]
-    timesteps: torch.Tensor  # [B]
-    velocity: torch.Tensor  # [B, 4, h, w], what the U-Net is to predict
 
 
 def new_scheduler(*, zero_snr: bool = True) -> DDIMScheduler:
@@ -122,17 +94,21 @@ def train_diffusion(
     """Train `unet`, new or not; returns its moving average."""
     unet.to(device()).set_attn_processor(AttnProcessor())  # twice as fast as fused where gradients run on a CPU
     forward = torch.compile(unet) if config.compile else unet
+    task = denoising_of(config, domain, conditions, directory)
+    trained = train("diffusion", unet, lambda draw: task.loss(forward, draw), config.loop, directory)
+    return trained.eval().requires_grad_(False)
+
+
+def denoising_of(config: DiffusionConfig, domain: Domain[Any], conditions: Conditions, directory: Path) -> Denoising:
+    """The task on images of the domain; their latents are kept in the directory."""
     data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
-    scheduler = new_scheduler(zero_snr=config.zero_snr)
-
-    def loss(draw: Draw) -> torch.Tensor:
-        batch = draw_batch(config, domain, conditions, data, draw)
-        noised = add_noise(scheduler, batch.latents, draw)
-        with autocast():
-            output = forward(noised.latents, noised.timesteps, batch.states).sample
-        return F.mse_loss(output.float(), noised.velocity)
-
-    return train("diffusion", unet, loss, config.loop, directory).eval().requires_grad_(False)
+    return Denoising(
+        conditions,
+        new_scheduler(zero_snr=config.zero_snr),
+        data.latents,
+        lambda row, rng: domain.caption(data.specs[row], rng),
+        config.caption_dropout,
+    )
 
 
 def encode_images(config: DiffusionConfig, domain: Domain[Any], vae: AutoencoderKL, cache: Path) -> EncodedImages:
@@ -148,39 +124,3 @@ def encode_images(config: DiffusionConfig, domain: Domain[Any], vae: Autoencoder
             latents.append(vae.encode(to_tensor(images)).latent_dist.mean.float().cpu() * vae.config.scaling_factor)
     torch.save(torch.cat(latents), cache)
     return EncodedImages(specs, torch.cat(latents))
-
-
-def draw_batch(
-    config: DiffusionConfig, domain: Domain[Any], conditions: Conditions, data: EncodedImages, draw: Draw
-) -> Batch:
-    """Images of `data`, each with a caption that is new at every step, or with none."""
-    rows = draw.numpy.integers(len(data.specs), size=draw.batch_size)
-    captions = _captions(domain, [data.specs[row] for row in rows], draw, config.caption_dropout)
-    return Batch(data.latents[rows].to(device()), read_captions(conditions, captions))
-
-
-def read_captions(conditions: Conditions, captions: list[str]) -> torch.Tensor:
-    """States of the text encoder, [B, L, D]."""
-    with torch.no_grad(), autocast():
-        states: torch.Tensor = conditions.text_encoder(tokenize(conditions.tokenizer, captions)).last_hidden_state
-    return states
-
-
-def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, draw: Draw) -> Noised:
-    """Clean latents [B, 4, h, w] brought to timesteps of `draw_timesteps`."""
-    noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
-    timesteps = draw_timesteps(len(latents), scheduler.config.num_train_timesteps, draw)
-    alpha = scheduler.alphas_cumprod[timesteps].to(latents.device)[:, None, None, None]
-    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    return Noised(noisy, timesteps.to(latents.device), velocity)
-
-
-def draw_timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
-    """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter."""
-    return (end * (1 - torch.rand(count, generator=draw.torch).square())).long().clamp(max=end - 1)
-
-
-def _captions(domain: Domain[Any], specs: list[Any], draw: Draw, dropout: float) -> list[str]:
-    dropped = draw.numpy.random(len(specs)) < dropout
-    return ["" if drop else domain.caption(spec, draw.numpy) for spec, drop in zip(specs, dropped, strict=True)]

@@ -57,12 +57,23 @@ def publish(
 
     `shared` names components that are another ROM's, and their folders, which are copied byte for byte.
     """
+    pictures = draw_pictures(pipeline, manifest, samples, stages, work)
+    export_rom(pipeline, manifest, store / manifest.id, pictures, shared)
+    print(f"{store / manifest.id} is written")
+
+
+def draw_pictures(
+    pipeline: StableDiffusionPipeline,
+    manifest: RomManifest,
+    samples: Sequence[str],
+    stages: Sequence[str],
+    work: Path,
+) -> list[Path]:
+    """The sheet of `samples` and the curves that the `stages` left in `work`, both drawn there."""
     sheet, losses = work / "samples.png", work / "loss.png"
     save_samples(pipeline, manifest, list(samples), sheet)
     plot_losses({name: work / f"{name}.csv" for name in stages}, losses)
-    store.mkdir(parents=True, exist_ok=True)
-    export_rom(pipeline, manifest, store / manifest.id, [sheet, losses], shared)
-    print(f"{store / manifest.id} is written")
+    return [sheet, losses]
 
 
 def export_rom(
@@ -93,6 +104,8 @@ def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: 
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     save(draft)
+    for path in draft.rglob("*.safetensors"):  # which the library writes for their owner alone
+        path.chmod(0o644)
     files = [path for path in sorted(draft.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
         RomFile(path=path.relative_to(draft).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))

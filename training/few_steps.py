@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 
 from app.diffusion.guidance import apply_guidance
-from training.diffusion import (
-    Batch,
-    Conditions,
-    DiffusionConfig,
-    draw_batch,
-    draw_timesteps,
-    encode_images,
-    new_scheduler,
-    read_captions,
-)
+from training.denoising import Batch, Conditions, draw_timesteps
+from training.diffusion import DiffusionConfig, denoising_of, new_scheduler
 from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
 from training.progressive import Angles, Predict, progressive_target, turn
@@ -71,12 +62,11 @@ def distil_steps(
 
     Nothing is compiled: that gains a tenth, and takes a minute for every teacher and student.
     """
-    data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
-    teacher = Teacher(unet, guidance_scale, read_captions(conditions, [""]))
-    batch_of = partial(draw_batch, config, domain, conditions, data)
+    task = denoising_of(config, domain, conditions, directory)
+    teacher = Teacher(unet, guidance_scale, conditions.read([""]))
     for number, steps in enumerate(rounds):
         loop = replace(config.loop, seed=config.loop.seed + number)
-        teacher = Teacher(_train_round(teacher, batch_of, steps, loop, directory))
+        teacher = Teacher(_train_round(teacher, task.draw, steps, loop, directory))
     return teacher.unet
 
 

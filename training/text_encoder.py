@@ -112,8 +112,8 @@ def new_text_encoder(config: TextEncoderConfig, tokenizer: CLIPTokenizer) -> CLI
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    """Token ids [B, MAX_LENGTH], padded and cut as diffusers does it."""
-    batch = tokenizer(texts, padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt")
+    """Token ids [B, tokens], padded and cut to what the tokenizer's model reads, as diffusers does it."""
+    batch = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
     token_ids: torch.Tensor = batch.input_ids
     return token_ids.to(device())
 

@@ -11,7 +11,8 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from app.roms.manifest import RomManifest
-from training.diffusion import Conditions, DiffusionConfig, new_scheduler, new_unet, train_diffusion
+from training.denoising import Conditions
+from training.diffusion import DiffusionConfig, new_scheduler, new_unet, train_diffusion
 from training.domains.domain import ReadableDomain
 from training.export import build_pipeline, publish
 from training.loop import device

@@ -12,7 +12,8 @@ from diffusers import UNet2DConditionModel
 
 from training.block_distillation import Answer, DistillationWeights, answer, distillation_loss
 from training.block_removal import BlockRemoval, remove_blocks
-from training.diffusion import Batch, DiffusionConfig, Noised, new_unet
+from training.denoising import Batch, Noised
+from training.diffusion import DiffusionConfig, new_unet
 from training.loop import LoopConfig
 from training.recipes.shapes_small import SHAPES_SMALL
 

@@ -11,7 +11,8 @@ from diffusers import DDIMScheduler
 from app.diffusion.schedules import NoiseSchedule
 from app.diffusion.steps import step_rows
 from app.diffusion.tables import make_table
-from training.diffusion import Batch, DiffusionConfig, new_scheduler, new_unet
+from training.denoising import Batch
+from training.diffusion import DiffusionConfig, new_scheduler, new_unet
 from training.few_steps import Moments, Teacher, step_loss, velocity_of
 from training.loop import Draw, LoopConfig
 from training.progressive import Angles, progressive_target, turn, velocity_to

@@ -1,0 +1,97 @@
+"""What a U-Net learns: to denoise latents under captions, some of which are left out for guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.loop import Draw, autocast, device
+from training.text_encoder import tokenize
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the U-Net is trained between, all of it frozen."""
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    vae: AutoencoderKL
+
+    def read(self, captions: list[str]) -> torch.Tensor:
+        """States of the text encoder, [B, L, D]."""
+        with torch.no_grad(), autocast():
+            states: torch.Tensor = self.text_encoder(tokenize(self.tokenizer, captions)).last_hidden_state
+        return states
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images to learn from, and what their captions say."""
+
+    latents: torch.Tensor  # [B, C, h, w], scaled, clean
+    states: torch.Tensor  # [B, L, D], of the text encoder
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Latents on their way to noise."""
+
+    latents: torch.Tensor  # [B, C, h, w]
+    timesteps: torch.Tensor  # [B]
+    target: torch.Tensor  # [B, C, h, w], what the U-Net is to predict
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """The task: images by their scaled latents, and what is said of each."""
+
+    conditions: Conditions
+    scheduler: DDIMScheduler  # its schedule and prediction type
+    latents: torch.Tensor  # [N, C, h, w]
+    caption: Callable[[int, np.random.Generator], str]  # of an image, one of its phrasings
+    caption_dropout: float
+
+    def draw(self, draw: Draw) -> Batch:
+        """Images, each with a caption that is new at every step, or with none."""
+        rows = draw.numpy.integers(len(self.latents), size=draw.batch_size)
+        captions = self._captions(rows, draw)
+        return Batch(self.latents[rows].to(device()), self.conditions.read(captions))
+
+    def loss(self, forward: Callable[..., Any], draw: Draw) -> torch.Tensor:
+        """Mean squared error of what `forward` predicts of random images."""
+        batch = self.draw(draw)
+        noised = add_noise(self.scheduler, batch.latents, draw)
+        with autocast():
+            output = forward(noised.latents, noised.timesteps, batch.states).sample
+        return F.mse_loss(output.float(), noised.target)
+
+    def _captions(self, rows: np.ndarray, draw: Draw) -> list[str]:
+        dropped = draw.numpy.random(len(rows)) < self.caption_dropout
+        return ["" if drop else self.caption(int(row), draw.numpy) for row, drop in zip(rows, dropped, strict=True)]
+
+
+def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, draw: Draw) -> Noised:
+    """Clean latents [B, C, h, w] brought to timesteps of `draw_timesteps`."""
+    noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
+    timesteps = draw_timesteps(len(latents), scheduler.config.num_train_timesteps, draw)
+    alpha = scheduler.alphas_cumprod[timesteps].to(latents.device)[:, None, None, None]
+    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+    return Noised(noisy, timesteps.to(latents.device), _target(scheduler.config.prediction_type, latents, noise, alpha))
+
+
+def draw_timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
+    """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter."""
+    return (end * (1 - torch.rand(count, generator=draw.torch).square())).long().clamp(max=end - 1)
+
+
+def _target(prediction_type: str, latents: torch.Tensor, noise: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    if prediction_type == "v_prediction":
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+    return {"epsilon": noise, "sample": latents}[prediction_type]
