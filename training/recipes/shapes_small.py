@@ -30,15 +30,15 @@ _MANIFEST = RomManifest(
 SHAPES_SMALL = Compression(
     manifest=_MANIFEST,
     base="shapes",
-    # all the rest, and what reads the caption most, is at the full size of the latents
+    # Measured on two U-Nets of the base, one with attention everywhere: without all this the velocity is off by a mean
+    # square of 0.005 before any training (the task's loss is 0.12); without attention in the last stage up by 0.13
+    # where that has it, without the first resnet by about 1.
     removal=BlockRemoval(mid_block=True, down_attention=(0, 1), up_attention=(0,)),
     weights=DistillationWeights(output=1.0, features=0.1),
     domain=SHAPES.domain,
     samples=SHAPES.samples,
     diffusion=DiffusionConfig(
-        LoopConfig(
-            steps=6000, batch_size=64, learning_rate=6e-4, warmup_steps=100, decay_share=0.5, ema_decay=0.998, seed=2
-        ),
+        LoopConfig(steps=3000, batch_size=64, learning_rate=3e-4, decay_share=0.5, ema_decay=0.998, seed=2),
         images=20_000,
         compile=False,
     ),
