@@ -78,7 +78,7 @@ def main() -> None:
         rates = measure(contestants(endpoint_url, arguments.clients), remote, arguments.to, arguments.rounds)
     plain = statistics.median(one.gb_per_s for one in rates["plain ranged reader"])
     for name, values in rates.items():
-        median, best = statistics.median(one.gb_per_s for one in values), max(one.gb_per_s for one in values)
+        best, median = max(one.gb_per_s for one in values), statistics.median(one.gb_per_s for one in values)
         cpu = statistics.median(one.cpu_s_per_gb for one in values)
         print(f"{name:20} {median:5.2f} GB/s, best {best:5.2f}, {median / plain:4.2f} of plain, {cpu:4.2f} CPU s/GB")
 
@@ -155,11 +155,8 @@ def get_ranges(ask: Callable[[RemoteFile, int, int], Iterator[Buffer]], remote: 
             offset += memoryview(chunk).nbytes
 
     with ThreadPoolExecutor(_TRANSFER.connections) as pool:
-        work = [
-            pool.submit(bring, file, start)
-            for file in remote.files
-            for start in range(0, file.bytes, _TRANSFER.range_bytes)
-        ]
+        starts = [(file, at) for file in remote.files for at in range(0, file.bytes, _TRANSFER.range_bytes)]
+        work = [pool.submit(bring, file, start) for file, start in starts]
         for done in work:
             done.result()
     for descriptor in descriptors.values():

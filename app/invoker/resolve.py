@@ -36,11 +36,7 @@ def resolve(
     preset = _preset(params, manifest)
     task = _task(source, manifest, model)
     notices: list[Notice] = []
-    steps = params.num_inference_steps or preset.num_inference_steps
-    allowed = min(manifest.limits.max_steps, model.num_train_timesteps)
-    if not 1 <= steps <= allowed:
-        reason = f"must be 1 to {allowed} for ROM {manifest.id!r}, not {steps}"
-        raise InvalidRequest(reason, param="num_inference_steps")
+    steps = _steps(params, preset, manifest, model)
     strength = _strength(params, task, steps)
     width, height = _size(params, preset, manifest, model, source)
     if source is not None and source.image.shape[:2] != (height, width):
@@ -93,6 +89,15 @@ def _scheduler_notices(scheduler: str, manifest: RomManifest, model: ModelDefaul
         detail = f"the ROM's own scheduler does not work here; {scheduler} is used ({model.unoffered_scheduler})"
         return [Notice("substituted", "scheduler", detail)]
     return []
+
+
+def _steps(params: GenerationParams, preset: Preset, manifest: RomManifest, model: ModelDefaults) -> int:
+    steps = params.num_inference_steps or preset.num_inference_steps
+    allowed = min(manifest.limits.max_steps, model.num_train_timesteps)
+    if not 1 <= steps <= allowed:
+        reason = f"must be 1 to {allowed} for ROM {manifest.id!r}, not {steps}"
+        raise InvalidRequest(reason, param="num_inference_steps")
+    return steps
 
 
 def _prompt(params: GenerationParams, manifest: RomManifest) -> Prompt:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -197,57 +195,10 @@ def test_manifest_and_objects_disagree_before_anything_large_is_fetched(
     assert proxy.notes.requested_bytes(UNET) == 0
 
 
-def test_object_that_changes_between_ranges_is_taken_as_it_is_then(
-    bucket: Bucket, disk: RomDisk, proxy: FaultProxy, painter: Path
-) -> None:
-    remote = bucket.sync(painter)
-    disk.survey(remote)
-    changes = iter([partial(replace_unet, bucket, painter, 7)])
-    proxy.notes.before = lambda request: change_within(request, changes)
-    rom = disk.pull(remote)
-    assert same_files(rom.directory, painter)
-
-
-def test_object_that_changes_all_the_time_is_one_clear_error(
-    bucket: Bucket, disk: RomDisk, proxy: FaultProxy, painter: Path
-) -> None:
-    remote = bucket.sync(painter)
-    disk.survey(remote)
-    changes = iter([partial(replace_unet, bucket, painter, seed) for seed in range(20, 40)])
-    proxy.notes.before = lambda request: change_within(request, changes)
-    with pytest.raises(StoreUnavailable, match="'painter' is being changed"):
-        disk.pull(remote)
-
-
-def test_object_that_is_gone_by_now_is_one_clear_error(
-    bucket: Bucket, disk: RomDisk, proxy: FaultProxy, painter: Path
-) -> None:
-    remote = bucket.sync(painter)
-    disk.survey(remote)
-    bucket.client.delete_object(Bucket=bucket.name, Key=f"roms/painter/{UNET}")
-    with pytest.raises(StoreUnavailable, match=f"{UNET} of .* cannot be read: 404"):
-        disk.pull(remote)
-
-
 @pytest.mark.parametrize("name", ["a b+c.json", "100%20.json", "größe.json", "a&b=c?d#e.json"])
 def test_names_of_files_are_kept_as_they_are(bucket: Bucket, disk: RomDisk, painter: Path, name: str) -> None:
     (painter / "tokenizer" / name).write_text("{}", encoding="utf-8")
     assert same_files(disk.pull(bucket.sync(painter)).directory, painter)
-
-
-def replace_unet(bucket: Bucket, painter: Path, seed: int) -> None:
-    write_noise(painter / UNET, 1024 * KIB, seed)
-    bucket.put(f"roms/painter/{UNET}", (painter / UNET).read_bytes())
-
-
-_CHANGING = threading.Lock()
-
-
-def change_within(request: Request, changes: Iterator[Callable[[], None]]) -> None:
-    """The next change, in the middle of the U-Net."""
-    with _CHANGING:
-        if request.key.endswith(UNET) and request.start == 256 * KIB and (change := next(changes, None)):
-            change()
 
 
 def test_ranges_may_arrive_in_any_order(bucket: Bucket, disk: RomDisk, proxy: FaultProxy, painter: Path) -> None:
