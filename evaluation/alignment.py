@@ -74,4 +74,5 @@ def _judge_batch(generate: Generate, batch: list[EvaluationPrompt]) -> list[Judg
     images = generate([prompt.text for prompt in batch], [prompt.seed for prompt in batch])
     if len(images) != len(batch):
         raise ValueError(f"asked for {len(batch)} images, got {len(images)}")
-    return [JudgedImage(prompt, image, judge(prompt.spec, image)) for prompt, image in zip(batch, images, strict=True)]
+    pairs = zip(batch, images, strict=True)
+    return [JudgedImage(prompt, image, judge(prompt.spec, image, prompt.subject.read)) for prompt, image in pairs]

@@ -72,7 +72,7 @@ def _measure_rom(options: Options, generator: Generator) -> _Found:
     asked = _asked(options, options.limit)
     reference = _reference(options, asked)  # what is missing is said before any work
     instruments = _instruments(options) if set(SET_METRICS) & set(options.metrics) else None
-    sets = own_prompts(options.limit) if options.prompts is None else {}
+    sets = own_prompts(options.limit, options.subject) if options.prompts is None else {}
     images: list[np.ndarray] = []
     if "alignment" in options.metrics:
         alignment = _align(options, generator, sets)
@@ -109,7 +109,7 @@ def _align(options: Options, generator: Generator, sets: dict[str, list[Evaluati
     try:
         return evaluate(lambda texts, seeds: generator.generate(texts, seeds, options.sampling), sets)
     except ValueError as error:
-        raise ValueError(f"--metrics: alignment judges pictures of shapes: {error}") from error
+        raise ValueError(f"--metrics: alignment judges pictures of scenes: {error}") from error
 
 
 def _measure_folder(options: Options, folder: Path) -> _Found:
@@ -174,7 +174,7 @@ def _generate(generator: Generator, asked: Asked, sampling: Sampling, batch: int
 
 def _asked(options: Options, limit: int | None) -> Asked:
     if options.prompts is None:
-        return asked_of(own_prompts(limit))
+        return asked_of(own_prompts(limit, options.subject))
     try:
         return read_prompts(options.prompts, limit)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
 from typing import NamedTuple
@@ -45,12 +46,12 @@ class _Match(NamedTuple):
 _NO_MATCH = _Match(0, relation=False, shape=False, colour=False, size=False)
 
 
-def judge(spec: SceneSpec, image: np.ndarray) -> Verdict:
-    """Compare what `spec` asks for with what the image, uint8 [IMAGE_SIZE, IMAGE_SIZE, 3], shows.
+def judge(spec: SceneSpec, image: np.ndarray, read: Callable[[np.ndarray], SeenScene] = read_scene) -> Verdict:
+    """Compare what `spec` asks for with what the image, uint8 [IMAGE_SIZE, IMAGE_SIZE, 3], shows to `read`.
 
     Raises ValueError when the array is something else.
     """
-    return compare(spec, read_scene(image))
+    return compare(spec, read(image))
 
 
 def compare(spec: SceneSpec, scene: SeenScene) -> Verdict:

@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 from evaluation.features import KINDS
 from evaluation.generator import Sampling
 from evaluation.metrics import METRICS
+from evaluation.subjects import SUBJECTS, Subject
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Options:
     features: str
     reference: Path | None
     prompts: Path | None
+    subject: Subject  # whose prompts are asked
     sampling: Sampling
     limit: int | None  # prompts of each set, or pictures
     output: Path
@@ -65,7 +67,8 @@ def parse(arguments: list[str], prog: str) -> Options:
     for source in given.sources:
         if not source.exists():
             parser.error(f"ROM: {source} is not there")
-    name = given.sources[0].resolve().name if len(given.sources) == 1 else "side-by-side"
+    first = given.sources[0].resolve().name
+    name = first if len(given.sources) == 1 else "side-by-side"
     return Options(
         sources=given.sources,
         metrics=metrics,
@@ -73,6 +76,7 @@ def parse(arguments: list[str], prog: str) -> Options:
         features=given.features,
         reference=given.reference,
         prompts=given.prompts,
+        subject=SUBJECTS[given.subject or (first if first in SUBJECTS else "shapes")],
         sampling=Sampling(given.steps, given.guidance_scale),
         limit=given.limit,
         output=given.output or Path("build/evaluation") / name,
@@ -96,6 +100,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--prompts", type=Path, metavar="FILE", help="one prompt a line; default: fixed prompts of shapes")
     add("--steps", type=_whole, metavar="N", help="default: the ROM's default preset")
     add("--guidance-scale", type=_scale, metavar="G", help="default: the ROM's default preset")
+    add(
+        "--subject", choices=sorted(SUBJECTS), help="whose prompts are asked (default: as the ROM is called, or shapes)"
+    )
     add("--limit", type=_whole, metavar="N", help="only the first N prompts of every set, or pictures of a folder")
     add("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="as CARTRIDGE_DTYPE")
     add("--output", type=Path, metavar="DIR", help="default: build/evaluation/<the ROM's name>")

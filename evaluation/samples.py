@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.prompts import EvaluationPrompt, prompt_sets
-from training.drawing import draw_scene
+from evaluation.subjects import Subject
 
 _REFERENCE_SEED = 20_170_626
 
@@ -31,9 +31,9 @@ class Asked:
     scenes: list[EvaluationPrompt]
 
 
-def own_prompts(limit: int | None) -> dict[str, list[EvaluationPrompt]]:
+def own_prompts(limit: int | None, subject: Subject) -> dict[str, list[EvaluationPrompt]]:
     """The fixed prompt sets, the first `limit` of each."""
-    return {name: prompts[:limit] for name, prompts in prompt_sets().items()}
+    return {name: prompts[:limit] for name, prompts in prompt_sets(subject).items()}
 
 
 def asked_of(sets: dict[str, list[EvaluationPrompt]]) -> Asked:
@@ -57,4 +57,4 @@ def read_prompts(path: Path, limit: int | None) -> Asked:
 def drawn(scenes: Sequence[EvaluationPrompt]) -> list[np.ndarray]:
     """What the prompts ask for as training draws it: one picture a prompt, at places of its own."""
     rng = np.random.default_rng(_REFERENCE_SEED)
-    return [draw_scene(scene.spec, rng) for scene in scenes]
+    return [scene.subject.draw(scene.spec, rng) for scene in scenes]

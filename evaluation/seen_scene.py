@@ -52,13 +52,13 @@ def read_scene(image: np.ndarray) -> SeenScene:
     if image.dtype != np.uint8 or image.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
         raise ValueError(f"expected uint8 [{IMAGE_SIZE}, {IMAGE_SIZE}, 3], got {image.dtype} {list(image.shape)}")
     pixels = image.astype(np.float64)
-    ground = _background_colour(pixels)
+    ground = background_colour(pixels)
     objects = list(_objects(pixels, ground))
     objects.sort(key=lambda item: item.radius, reverse=True)
     return SeenScene(nearest_name(ground, BACKGROUNDS, _BACKGROUND_TOLERANCE), tuple(objects))
 
 
-def _background_colour(pixels: np.ndarray) -> np.ndarray:
+def background_colour(pixels: np.ndarray) -> np.ndarray:
     """Median colour [3] of the border."""
     border = np.ones(pixels.shape[:2], dtype=bool)
     border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
@@ -69,7 +69,7 @@ def _objects(pixels: np.ndarray, ground: np.ndarray) -> Iterator[SeenObject]:
     """Each region of the foreground as it is; or, when it looks like nothing, as the objects that touch in it."""
     lab = to_lab(pixels)
     foreground = np.linalg.norm(lab - to_lab(ground), axis=-1) > _FOREGROUND_CONTRAST
-    for region in _components(foreground):
+    for region in components(foreground):
         found = [_describe(pixels, blob) for blob in _solid(region, pixels, ground)]
         if any(item.shape is None for item in found):
             parts = _single_coloured(region, lab)
@@ -82,14 +82,14 @@ def _objects(pixels: np.ndarray, ground: np.ndarray) -> Iterator[SeenObject]:
 def _solid(region: np.ndarray, pixels: np.ndarray, ground: np.ndarray) -> Iterator[np.ndarray]:
     """Blobs of a region, bool [H, W], cut where paint covers half of the background: soft rims end there."""
     contrast = np.linalg.norm(pixels - ground, axis=-1)
-    yield from _components(region & (contrast > np.median(contrast[_core(region)]) / 2))
+    yield from components(region & (contrast > np.median(contrast[_core(region)]) / 2))
 
 
 def _single_coloured(region: np.ndarray, lab: np.ndarray) -> Iterator[np.ndarray]:
     """The parts of a region that are nearest to one colour each."""
     indices = _palette_indices(lab)
     for index in np.unique(indices[_core(region)]):
-        yield from _components(ndimage.binary_opening(region & (indices == index), np.ones((3, 3))))
+        yield from components(ndimage.binary_opening(region & (indices == index), np.ones((3, 3))))
 
 
 def _palette_indices(lab: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def _palette_indices(lab: np.ndarray) -> np.ndarray:
     return np.asarray(palette_distances(lab, COLOURS).argmin(axis=-1))
 
 
-def _components(pixels: np.ndarray) -> Iterator[np.ndarray]:
+def components(pixels: np.ndarray) -> Iterator[np.ndarray]:
     """Connected components of bool [H, W], without specks."""
     labels, count = ndimage.label(pixels)
     for label in range(1, count + 1):

@@ -42,9 +42,14 @@ class Caption:
     names_colours: tuple[bool, ...]
 
 
-def full_caption(spec: SceneSpec, rng: np.random.Generator) -> Caption:
+def full_caption(
+    spec: SceneSpec,
+    rng: np.random.Generator,
+    openings: tuple[str, ...] = _OPENINGS,
+    endings: tuple[str, ...] = _ENDINGS,
+) -> Caption:
     """A caption that names everything."""
-    return _caption(spec, rng, 0.0, _OPENINGS, _ENDINGS)
+    return _caption(spec, rng, 0.0, openings, endings)
 
 
 def random_caption(

@@ -135,7 +135,7 @@ def test_pictures_survive_the_disk(tmp_path: Path) -> None:
         (["ROM", "--metrics", "fid", "--reference", "EMPTY"], "--reference: EMPTY holds no pictures"),
         (["ROM", "--prompts", "nowhere"], "--metrics: alignment judges pictures of its own prompts only"),
         (["ROM", "--metrics", "speed", "--prompts", "nowhere"], "--prompts: nowhere cannot be read"),
-        (["ROM", "--limit", "1"], "--metrics: alignment judges pictures of shapes: expected uint8 [128, 128, 3]"),
+        (["ROM", "--limit", "1"], "--metrics: alignment judges pictures of scenes: expected uint8 [128, 128, 3]"),
         (["nowhere"], "ROM: nowhere is not there"),
         (["EMPTY"], "ROM: EMPTY holds neither rom.yaml nor model_index.json, and no pictures"),
         (["PICTURES"], "--metrics: PICTURES holds pictures, which have clip_score, fid, prdc, diversity only"),
