@@ -209,6 +209,7 @@ class ModelCache:
                 elif not is_absent and place is not None:
                     self._leave(place)
                     place = None
+                    continue  # its own place may have been all that kept it from joining
                 self._wait(rom, wait)
         finally:
             if place is not None:

@@ -60,13 +60,20 @@ def test_a_rom_in_constant_use_makes_way_for_one_that_has_waited_long_enough(cal
     assert loader.loads == ["a", "b", "a"]
 
 
+def ask_twice_for_b(callers: ThreadPoolExecutor, cache: ModelCache) -> list[Future[None]]:
+    waiting = [callers.submit(borrow, cache, B) for _ in range(2)]
+    wait_until(lambda: cache.waiting_for_room() == 2, PATIENCE_S)
+    return waiting
+
+
 def test_two_who_wait_for_one_rom_do_not_wait_for_each_other(callers: ThreadPoolExecutor) -> None:
-    loader = Loader()
-    cache = loader.cache(ROOM_FOR_ONE, max_wait_s=0)
-    with cache.lease(A):
-        waiting = [callers.submit(borrow, cache, B) for _ in range(2)]
-        wait_until(lambda: cache.waiting_for_room() == 2, PATIENCE_S)
-    for one in waiting:
-        one.result(PATIENCE_S)
-    assert loader.loads == ["a", "b"]
-    assert cache.waiting_for_room() == 0
+    """Nor for one who was done before the other woke: the order is chance, hence the rounds."""
+    for _ in range(150):
+        loader = Loader()
+        cache = loader.cache(ROOM_FOR_ONE, max_wait_s=0)
+        with cache.lease(A):
+            waiting = ask_twice_for_b(callers, cache)
+        for one in waiting:
+            one.result(PATIENCE_S)
+        assert loader.loads == ["a", "b"]
+        assert cache.waiting_for_room() == 0
