@@ -217,9 +217,8 @@ class ModelCache:
 
     def _may_join(self, resident: Resident) -> bool:
         """It is loading, or ready and nobody has waited for room as long as anyone should."""
-        if resident.is_parked or resident.is_leaving:
-            return False
-        return not resident.is_ready or not self._short_of_room.has_someone_due()
+        is_here = not (resident.is_parked or resident.is_leaving)
+        return is_here and not (resident.is_ready and self._short_of_room.has_someone_due())
 
     def _leave(self, place: float) -> None:
         self._short_of_room.leave(place)

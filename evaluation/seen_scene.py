@@ -49,13 +49,18 @@ def read_scene(image: np.ndarray) -> SeenScene:
 
     Raises ValueError when the array is something else.
     """
-    if image.dtype != np.uint8 or image.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
-        raise ValueError(f"expected uint8 [{IMAGE_SIZE}, {IMAGE_SIZE}, 3], got {image.dtype} {list(image.shape)}")
-    pixels = image.astype(np.float64)
+    pixels = levels(image)
     ground = background_colour(pixels)
     objects = list(_objects(pixels, ground))
     objects.sort(key=lambda item: item.radius, reverse=True)
     return SeenScene(nearest_name(ground, BACKGROUNDS, _BACKGROUND_TOLERANCE), tuple(objects))
+
+
+def levels(image: np.ndarray) -> np.ndarray:
+    """The same as float64. Raises ValueError unless it is uint8 [IMAGE_SIZE, IMAGE_SIZE, 3]."""
+    if image.dtype != np.uint8 or image.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
+        raise ValueError(f"expected uint8 [{IMAGE_SIZE}, {IMAGE_SIZE}, 3], got {image.dtype} {list(image.shape)}")
+    return image.astype(np.float64)
 
 
 def background_colour(pixels: np.ndarray) -> np.ndarray:

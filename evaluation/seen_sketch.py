@@ -8,9 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from evaluation.colour import nearest_name, palette_distances, to_lab
-from evaluation.seen_scene import SeenObject, SeenScene, background_colour, components
+from evaluation.seen_scene import SeenObject, SeenScene, background_colour, components, levels
 from evaluation.silhouette import recognise
-from training.scenes import BACKGROUNDS, COLOURS, IMAGE_SIZE
+from training.scenes import BACKGROUNDS, COLOURS
 
 _BACKGROUND_TOLERANCE = 14.0  # Delta E; white and cream are 16 apart
 _INK_CONTRAST = 16.0  # Delta E from the paper; the faintest hatching, cyan on mint, has 34
@@ -25,9 +25,7 @@ def read_sketch(image: np.ndarray) -> SeenScene:
 
     Raises ValueError when the array is something else.
     """
-    if image.dtype != np.uint8 or image.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
-        raise ValueError(f"expected uint8 [{IMAGE_SIZE}, {IMAGE_SIZE}, 3], got {image.dtype} {list(image.shape)}")
-    pixels = image.astype(np.float64)
+    pixels = levels(image)
     paper = background_colour(pixels)
     objects = sorted(_objects(to_lab(pixels), to_lab(paper)), key=lambda item: item.radius, reverse=True)
     return SeenScene(nearest_name(paper, BACKGROUNDS, _BACKGROUND_TOLERANCE), tuple(objects))

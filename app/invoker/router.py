@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from app.core import RouteDecision
 from app.errors import InvalidRequest, NotReady
-from app.roms.catalog import Catalog
+from app.roms.catalog import Catalog, Rom
 
 
 def route(model: str, catalog: Catalog, resident: Collection[str], default_rom: str | None) -> RouteDecision:
@@ -16,18 +16,14 @@ def route(model: str, catalog: Catalog, resident: Collection[str], default_rom: 
     none that makes images.
     """
     if model != "auto":
-        rom = catalog.get(model)
-        if rom.is_instrument:
-            raise InvalidRequest(
-                f"ROM {rom.id!r} makes no images: it is of family {rom.manifest.family}", param="model"
-            )
+        rom = _find(model, catalog)
         return RouteDecision(rom.id, {rom.id: 1.0}, "named by the request", rom.id in resident)
     roms = {rom.id: rom for rom in catalog if rom.makes_images}
     if not roms:
         broken = "; ".join(f"{rom_id}: {reason}" for rom_id, reason in catalog.quarantined.items())
         raise NotReady(f"no ROM can be served{f' ({broken})' if broken else ''}")
     if default_rom is not None:
-        chosen, reason = catalog.get(default_rom).id, "the configured default"
+        chosen, reason = _find(default_rom, catalog).id, "the configured default"
     elif len(roms) == 1:
         chosen, reason = next(iter(roms)), "the only ROM"
     else:
@@ -35,3 +31,10 @@ def route(model: str, catalog: Catalog, resident: Collection[str], default_rom: 
         reason = "the first ROM that is resident" if chosen in resident else "the first ROM of the catalog"
     scores = {rom.id: float(rom.id == chosen) for rom in roms.values()}
     return RouteDecision(chosen, scores, reason, chosen in resident)
+
+
+def _find(rom_id: str, catalog: Catalog) -> Rom:
+    rom = catalog.get(rom_id)
+    if rom.is_instrument:
+        raise InvalidRequest(f"ROM {rom_id!r} makes no images: it is of family {rom.manifest.family}", param="model")
+    return rom

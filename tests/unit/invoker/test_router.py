@@ -84,3 +84,5 @@ def test_a_rom_that_others_use_is_none_for_requests() -> None:
     assert route("auto", catalog, (), None).rom_id == "a"
     with pytest.raises(InvalidRequest, match="'clip' makes no images"):
         route("clip", catalog, (), None)
+    with pytest.raises(InvalidRequest, match="'clip' makes no images"):
+        route("auto", catalog, (), "clip")
