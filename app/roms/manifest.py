@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.core import ADAPTED_SCHEDULERS, SCHEDULERS, Decoder, LongPrompts
 from app.errors import ManifestError
+from app.roms.domain import Domain, Words
 
 ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 MANIFEST_NAME = "rom.yaml"
@@ -37,16 +38,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Domain(_Frozen):
-    """What the ROM is good at, in words."""
-
-    description: str = ""
-    keywords: tuple[str, ...] = ()
-    styles: tuple[str, ...] = ()
-    examples: tuple[str, ...] = ()
-    avoid: tuple[str, ...] = ()
 
 
 class Preset(_Frozen):
@@ -94,6 +85,13 @@ class Limits(_Frozen):
     max_batch: int = Field(default=8, ge=1)  # images
 
 
+class Expected(_Frozen):
+    """What is to be expected of the ROM before it has run here."""
+
+    memory_bytes: int | None = Field(default=None, ge=0)  # loaded, in half precision
+    speed_ratio: float = Field(default=1.0, gt=0)  # images a second, at its defaults, over those of its domain's first
+
+
 class RomFile(_Frozen):
     path: str = Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._ -]*/)*[A-Za-z0-9_][A-Za-z0-9._ -]*$")  # stays in the ROM
     bytes: int = Field(ge=0)
@@ -112,8 +110,10 @@ class RomManifest(_Frozen):
     domain: Domain = Domain()
     presets: dict[str, Preset] = {}
     prompt_template: str = "{prompt}"
+    trigger_words: Words = ()  # that it was trained to answer to; put before a prompt that has them not
     negative_prompt: str = ""
     limits: Limits = Limits()
+    expected: Expected = Expected()
     files: tuple[RomFile, ...] = ()
 
     @model_validator(mode="after")

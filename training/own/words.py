@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from app.roms.manifest import Domain
+from app.roms.domain import Domain
 
 _KEYWORDS, _EXAMPLES, _DESCRIBED = 12, 16, 5
 _STOP_WORDS = frozenset(

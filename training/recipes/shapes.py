@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.roms.manifest import Domain, Limits, Preset, RomManifest
+from app.roms.domain import Domain
+from app.roms.manifest import Limits, Preset, RomManifest
 from training.diffusion import DiffusionConfig
 from training.domains.shapes import ShapesDomain
 from training.domains.sketch import SketchDomain

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.roms.manifest import Domain, Limits, RomManifest
+from app.roms.domain import Domain
+from app.roms.manifest import Limits, RomManifest
 from training.loop import LoopConfig
 from training.upscaler import UpscalerConfig
 from training.upscaler_recipe import UpscalerRecipe

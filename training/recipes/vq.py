@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.roms.manifest import Domain, RomManifest
+from app.roms.domain import Domain
+from app.roms.manifest import RomManifest
 from training.domains.digits import DigitsDomain
 from training.domains.shapes import ShapesDomain
 from training.domains.sketch import SketchDomain

@@ -38,11 +38,16 @@ def test_everything_a_manifest_says_is_read(directory: Path) -> None:
         "license": "Apache-2.0",
         "source": "made here",
         "domain": {
+            "name": "geometry",
             "description": "flat shapes",
             "keywords": ["circle"],
             "styles": ["flat"],
             "examples": ["a red circle"],
             "avoid": ["faces"],
+            "rules": [
+                {"name": "counts", "pattern": "three|four", "tags": [], "degree": 0.5, "against": False},
+                {"name": "tags", "pattern": "", "tags": ["1girl"], "degree": 1.0, "against": True},
+            ],
         },
         "presets": {
             "default": {
@@ -73,11 +78,28 @@ def test_everything_a_manifest_says_is_read(directory: Path) -> None:
             },
         },
         "prompt_template": "{prompt}, flat",
+        "trigger_words": ["shps"],
         "negative_prompt": "blurry",
         "limits": {"max_pixels": 4096, "max_steps": 50, "max_batch": 4},
+        "expected": {"memory_bytes": 1000, "speed_ratio": 1.6},
         "files": [{"path": "unet/model.safetensors", "bytes": 12, "sha256": DIGEST}],
     }
     assert read_manifest(write_manifest(directory, **said)).model_dump(mode="json") == said
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ({"name": "both", "pattern": "a", "tags": ["a"]}, "needs either a pattern or tags"),
+        ({"name": "neither"}, "needs either a pattern or tags"),
+        ({"name": "open", "pattern": "(a"}, "is no regular expression"),
+        ({"name": "too sure", "pattern": "a", "degree": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_a_rule_is_one_that_can_fire(directory: Path, rule: dict[str, Any], problem: str) -> None:
+    message = refusal(directory, id="shapes", family="fake", domain={"rules": [rule]})
+    assert "domain.rules.0" in message
+    assert problem in message
 
 
 def test_id_and_family_are_enough(directory: Path) -> None:
