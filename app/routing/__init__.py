@@ -1,0 +1,1 @@
+"""Which domain a prompt belongs to, as probabilities with reasons: rules, a classifier and similarity, pooled."""
