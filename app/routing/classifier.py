@@ -20,6 +20,7 @@ from app.routing.domains import DomainTexts
 WORD_WEIGHT = 0.5  # of a description, keyword or style among examples, which weigh 1
 FOLDS = 5
 _C, _TOLERANCE, _MOST_ITERATIONS = 10.0, 1e-3, 300
+_JITTER = 1e-9
 _KINDS = (  # of n-grams: options of scikit-learn's vectorizers, and in how many texts one must be to count
     ({"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}, 1),
     ({"analyzer": "char_wb", "ngram_range": (2, 5)}, 2),
@@ -172,18 +173,26 @@ def _joined(blocks: Sequence[Any], rows: np.ndarray) -> Any:
 
 
 def _regress(features: Any, corpus: Corpus, learnt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [n-grams, domains + 1] and intercepts; classes weigh the same, those without texts get nothing."""
+    """Coefficients [n-grams, domains + 1] and intercepts; classes weigh the same, those without texts get nothing.
+
+    With an L2 penalty the coefficients lie in the span of the texts, of which there are far fewer than n-grams: scikit-learn
+    fits in an orthonormal basis of it, which is the same problem.
+    """
+    from scipy.linalg import solve_triangular
     from sklearn.linear_model import LogisticRegression
 
     labels, weights = corpus.labels[learnt], corpus.weights[learnt]
     totals = np.bincount(labels, weights, minlength=corpus.domains + 1)
     weights = weights * len(labels) / (np.count_nonzero(totals) * totals[labels])
+    gram = (features @ features.T).toarray()
+    basis = np.linalg.cholesky(gram + _JITTER * np.eye(len(gram)))  # texts that are equal make it singular
     model = LogisticRegression(C=_C, tol=_TOLERANCE, max_iter=_MOST_ITERATIONS)
-    model.fit(features, labels, sample_weight=weights)
-    coefficients, intercepts = model.coef_, model.intercept_
+    model.fit(basis, labels, sample_weight=weights)
+    coefficients = features.T @ solve_triangular(basis, model.coef_.T, trans="T", lower=True)
+    intercepts = model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps the second class alone
-        coefficients, intercepts = np.vstack([np.zeros_like(coefficients), coefficients]), np.append(0.0, intercepts)
+        coefficients, intercepts = np.hstack([np.zeros_like(coefficients), coefficients]), np.append(0.0, intercepts)
     spread = np.zeros((features.shape[1], corpus.domains + 1))
     lowest = np.full(corpus.domains + 1, float(intercepts.min()) - 5.0)
-    spread[:, model.classes_], lowest[model.classes_] = coefficients.T, intercepts
-    return np.ascontiguousarray(spread), lowest
+    spread[:, model.classes_], lowest[model.classes_] = coefficients, intercepts
+    return spread, lowest
