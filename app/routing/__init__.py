@@ -1,0 +1,1 @@
+"""Which ROM a prompt is for."""
