@@ -19,7 +19,7 @@ from app.routing.domains import DomainTexts
 
 WORD_WEIGHT = 0.5  # of a description, keyword or style among examples, which weigh 1
 FOLDS = 5
-_C, _TOLERANCE, _MOST_ITERATIONS = 10.0, 1e-3, 300
+_C, _TOLERANCE, _MOST_ITERATIONS = 10.0, 2e-3, 300
 _JITTER = 1e-9
 _KINDS = (  # of n-grams: options of scikit-learn's vectorizers, and in how many texts one must be to count
     ({"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}, 1),
@@ -116,7 +116,8 @@ def fit_classifier(corpus: Corpus) -> tuple[DomainClassifier, np.ndarray]:
         held_out = fold == number
         if held_out.any():
             features = [kind.features(~held_out) for kind in counted]
-            coefficients, intercepts = _regress(_joined([x for x, _ in features], ~held_out), corpus, ~held_out)
+            learnt = _joined([x for x, _ in features], ~held_out)
+            coefficients, intercepts = _regress(learnt, corpus, ~held_out)
             unseen[held_out] = _joined([x for x, _ in features], held_out) @ coefficients + intercepts
     everything = np.ones(len(corpus.texts), dtype=bool)
     features = [kind.features(everything) for kind in counted]
@@ -175,8 +176,8 @@ def _joined(blocks: Sequence[Any], rows: np.ndarray) -> Any:
 def _regress(features: Any, corpus: Corpus, learnt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [n-grams, domains + 1] and intercepts; classes weigh the same, those without texts get nothing.
 
-    With an L2 penalty the coefficients lie in the span of the texts, of which there are far fewer than n-grams: scikit-learn
-    fits in an orthonormal basis of it, which is the same problem.
+    With an L2 penalty the coefficients lie in the span of the texts, of which there are far fewer than n-grams:
+    scikit-learn fits in an orthonormal basis of it, which is the same problem.
     """
     from scipy.linalg import solve_triangular
     from sklearn.linear_model import LogisticRegression

@@ -117,8 +117,11 @@ class DomainModel:
         read: dict[Mode, np.ndarray] = {"rules": choice(degrees), "classifier": unseen}
         if similarity is not None:
             read["similarity"] = similarity.unseen()
-        calibrations: dict[Mode, Calibration] = {"auto": Calibration.fit(pool(read, weights), labels)}
-        calibrations |= {mode: Calibration.fit(one, labels) for mode, one in read.items()}
+        pooled: dict[Mode, np.ndarray] = {"auto": pool(read, weights), **read}
+        calibrations = {
+            mode: Calibration.fit(one, labels, may_sharpen=mode not in ("auto", "rules"))  # see docs/routing.md
+            for mode, one in pooled.items()
+        }
         domain_of = {rom_id: domain.name for domain in domains for rom_id in domain.rom_ids}
         return cls(rules, choice, classifier, similarity, weights, calibrations, domain_of)
 

@@ -40,10 +40,11 @@ class Calibration:
     threshold: float = 0.5  # the probability of out of domain from which a prompt counts as such
 
     @classmethod
-    def fit(cls, pooled: np.ndarray, labels: np.ndarray) -> Calibration:
+    def fit(cls, pooled: np.ndarray, labels: np.ndarray, may_sharpen: bool = True) -> Calibration:
         """On unseen texts: log-likelihoods [N, domains + 1], labels [N] (number of domains: out of domain).
 
-        The threshold rejects at most one in twenty of the domains' own, and nothing below one half.
+        Where a source has seen the texts after all, `may_sharpen` is false, and the temperature at least 1. The
+        threshold rejects at most one in twenty of the domains' own, and nothing below one half.
         """
         is_outside = labels == pooled.shape[1] - 1
         scores = outside_score(pooled)
@@ -53,7 +54,7 @@ class Calibration:
         if inside:
             threshold = max(threshold, float(np.nextafter(inside[-1 - int(MOST_REJECTED * len(inside))], 1.0)))
         temperature = fit_temperature(pooled[~is_outside, :-1], labels[~is_outside])
-        return cls(temperature, outside, threshold)
+        return cls(temperature if may_sharpen else max(1.0, temperature), outside, threshold)
 
     def probabilities(self, pooled: np.ndarray) -> np.ndarray:
         """Of the domains [..., domains], given that it is one of them."""

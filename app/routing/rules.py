@@ -7,6 +7,7 @@ degree is the difference, in [-1, 1]. A domain's degree is that of its best ROM 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -38,26 +39,31 @@ class RuleBook:
     def __init__(self, manifests: Mapping[str, RomManifest]) -> None:
         texts = domains_of(manifests)
         self.domains = tuple(domain.name for domain in texts)
+        self._places = {name: place for place, name in enumerate(self.domains)}
         self._rom_ids = tuple(domain.rom_ids for domain in texts)
         phrases = [entry for domain in texts for entry in _phrases(domain, manifests)]
         self._phrases = [rule for _, rule in phrases]
         self._index = PhraseIndex(phrase for phrase, _ in phrases)
         rules = [entry for domain in texts for entry in _own_rules(domain, manifests)]
-        self._patterns = [(re.compile(rule.pattern, re.IGNORECASE), fired) for rule, fired in rules if rule.pattern]
+        patterns: dict[str, list[FiredRule]] = defaultdict(list)  # one pattern may speak for one domain, against others
+        for rule, fired in rules:
+            if rule.pattern:
+                patterns[rule.pattern].append(fired)
+        self._patterns = [(re.compile(pattern, re.IGNORECASE), fired) for pattern, fired in patterns.items()]
         self._grammars = [(frozenset(map(_tag, rule.tags)), fired) for rule, fired in rules if rule.tags]
 
     def fire(self, prompt: str) -> list[FiredRule]:
         """Every rule that is true of the prompt, the domains in the order of the catalog."""
         found = self._index.find(tokens(prompt))
         fired = [replace(self._phrases[i], degree=self._phrases[i].degree * share) for i, share in found.items()]
-        fired += [rule for pattern, rule in self._patterns if pattern.search(prompt)]
+        fired += [rule for pattern, rules in self._patterns if pattern.search(prompt) for rule in rules]
         if self._grammars:
             parts = [tag for tag in map(_tag, _WEIGHT.sub("", prompt).split(",")) if tag]
             for tags, rule in self._grammars:
                 share = sum(part in tags for part in parts) / max(1, len(parts))
                 if share > 0:
                     fired.append(replace(rule, degree=rule.degree * share))
-        return sorted(fired, key=lambda rule: self.domains.index(rule.domain))
+        return sorted(fired, key=lambda rule: self._places[rule.domain])
 
     def degrees(self, fired: Sequence[FiredRule]) -> np.ndarray:
         """[domains], in [-1, 1]: how much the rules speak for each domain."""
