@@ -4,6 +4,8 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ROM ?= shapes
 METRICS ?= alignment
+PROMPTS ?=
+CATALOG ?= model_store
 BASE ?= shapes
 DATA ?=
 ARGS ?=
@@ -14,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test soak check format train eval bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test soak check format train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +71,15 @@ train: install  ## make a ROM: ROM=shapes, sketch, digits, ... (hours on a CPU);
 
 eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed
 	@$(BIN)/python -m evaluation model_store/$(ROM) --metrics $(METRICS)
+
+ROUTER_SETS = evaluation/prompts/router_embedded.jsonl:model_store evaluation/prompts/router_public.jsonl:model_store/catalog
+
+eval-router: install  ## judge how prompts find their domains: our two sets, or PROMPTS=file.jsonl CATALOG=folder
+	@set -e; for set in $(if $(PROMPTS),"$(PROMPTS):$(CATALOG)",$(ROUTER_SETS)); do \
+	  prompts=$${set%:*}; name=$$(basename "$$prompts" .jsonl); \
+	  if [ -n "$(PROMPTS)" ] || [ -f "$$prompts" ]; then \
+	    $(BIN)/python -m evaluation.router --prompts "$$prompts" --catalog "$${set##*:}" --output "build/evaluation/$$name"; \
+	  else echo "$$prompts is not there"; fi; done
 
 bench: install  ## measure our overhead against plain diffusers
 	@$(BIN)/python -m benchmarks.overhead model_store/$(ROM)

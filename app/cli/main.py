@@ -100,6 +100,18 @@ def evaluate(context: typer.Context) -> None:
     run_evaluation(context.args)
 
 
+@app.command(
+    "eval-router",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def evaluate_router(context: typer.Context) -> None:
+    """Measure how well prompts find their domains: accuracy, calibration, what is out of domain."""
+    from app.cli.evaluate import run_evaluation
+
+    run_evaluation(context.args, "eval-router", "evaluation.router")
+
+
 def _follow(events: Iterator[Event]) -> dict[str, Any]:
     """The response. A person who watches sees how far it is."""
     watched = sys.stderr.isatty()

@@ -83,12 +83,12 @@ class DomainClassifier:
 
     def __init__(self, blocks: Sequence[_Block], coefficients: np.ndarray, intercepts: np.ndarray) -> None:
         self._blocks = tuple(blocks)
-        self._coefficients = coefficients  # [n-grams, domains + 1]
-        self._intercepts = intercepts  # [domains + 1]
+        self.coefficients = coefficients  # [n-grams, domains + 1]
+        self.intercepts = intercepts  # [domains + 1]
 
     def log_likelihood(self, text: str) -> np.ndarray:
         """[domains + 1], the last one out of domain."""
-        scores = self._intercepts.copy()
+        scores = self.intercepts.copy()
         for block in self._blocks:
             counts = Counter(map(block.places.get, block.analyze(text)))
             counts.pop(None, None)
@@ -96,7 +96,7 @@ class DomainClassifier:
                 places = np.fromiter(counts.keys(), dtype=np.intp, count=len(counts))
                 values = 1.0 + np.log(np.fromiter(counts.values(), dtype=float, count=len(counts)))
                 values *= block.idf[places]
-                scores += (values / np.sqrt(values @ values)) @ self._coefficients[places]
+                scores += (values / np.sqrt(values @ values)) @ self.coefficients[places]
         return log_softmax(scores)
 
     @classmethod
