@@ -64,9 +64,9 @@ def score(decisions: Sequence[Decision], domains: Sequence[str], outside: str = 
 
 
 def calibration_error(confidences: np.ndarray, is_hit: np.ndarray) -> float:
-    """Expected calibration error (Guo et al. 2017): over ten equal bins, the sum of share times |accuracy - confidence|.
+    """Expected calibration error (Guo et al. 2017): over ten equal bins, the mean of |accuracy - confidence|.
 
-    A confidence on the border of two bins is of the lower one. Both [N].
+    Each bin weighs as many decisions as it has; a confidence on the border of two is of the lower one. Both [N].
     """
     bins = np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = [is_hit[bins == each].mean() - confidences[bins == each].mean() for each in np.unique(bins)]

@@ -2,8 +2,8 @@
 
 Inflection: plurals as Harman's S stemmer (1991) takes them off, and `-ing`, `-ed` and a last `-e` where five letters
 remain (step 1 of Porter 1980, kept to long words: `staring` is no `star`). Typing errors: one letter too many, too few
-or another, or two neighbours exchanged (Damerau 1964), in words of six letters or more. Candidates are found by leaving
-out one letter of both words (Garbe's symmetric delete), so that a look-up costs no more than the word is long.
+or another, or two neighbours exchanged (Damerau 1964), where the right word has six letters or more. Candidates are
+found by leaving out one letter of both words (Garbe's symmetric delete): a look-up costs no more than the word is long.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Token:
     """One word of a prompt."""
 
     stem: str
-    may_be_misspelt: bool
+    length: int  # letters, as it was written
 
 
 def tokens(text: str) -> tuple[Token, ...]:
-    return tuple(Token(stem(word), len(word) >= _LONG) for word in _TOKEN.findall(text.lower()))
+    return tuple(Token(stem(word), len(word)) for word in _TOKEN.findall(text.lower()))
 
 
 @lru_cache(maxsize=8192)
@@ -66,7 +66,7 @@ class PhraseIndex:
             self._starting[words[0].stem].append((number, tuple(word.stem for word in words)))
             self._stems.update(word.stem for word in words)
             for word in words:
-                if word.may_be_misspelt:
+                if word.length >= _LONG:
                     for part in _shortened(word.stem):
                         self._without_letter[part].add(word.stem)
 
@@ -89,10 +89,13 @@ class PhraseIndex:
         """The words of phrases that this may be, with the share that is left of their degree."""
         if word.stem in self._stems:
             return {word.stem: 1.0}
-        if not word.may_be_misspelt:
+        if word.length < _LONG - 1:
             return {}
-        near = {known for part in _shortened(word.stem) for known in self._without_letter.get(part, ())}
-        return {known: MISSPELT for known in near if is_one_error(word.stem, known)}
+        found = {}
+        for written in (word.stem, word.stem.removesuffix("e")):  # the word may have lost its last e as well
+            near = {known for part in _shortened(written) for known in self._without_letter.get(part, ())}
+            found.update({known: MISSPELT for known in near if is_one_error(written, known)})
+        return found
 
 
 def is_one_error(first: str, second: str) -> bool:
