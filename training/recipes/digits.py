@@ -78,6 +78,10 @@ _MANIFEST = RomManifest(
             "A handwritten 99 on white paper, neat.",
             "the number forty in red on grey",
             "an image of a 6 in black ink",
+            "57",
+            "4 0",
+            "thirty-three",
+            "Nine.",
         ),
         avoid=(
             "photograph",
@@ -93,6 +97,11 @@ _MANIFEST = RomManifest(
             "diamond",
         ),
         rules=(
+            Rule(
+                name="nothing but a number",
+                pattern=rf"^\W*(\d( ?\d){{0,2}}|(({_NUMBER_WORDS}|and)[ -]*)+)\W*$",
+                degree=0.95,
+            ),
             Rule(
                 name="a number of up to three digits",
                 pattern=r"(?<![\w.:/-])\d( ?\d){0,2}(?![\w.:/-])",
