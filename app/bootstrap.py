@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from app.core import Health
 from app.errors import SettingsError
 from app.health import HealthMonitor
+from app.invoker.domains import DomainReader
 from app.invoker.hosted import HostedModels
 from app.invoker.invoker import Invoker, InvokerLimits
 from app.invoker.jobs import Jobs
+from app.invoker.router import Router, RouterOptions
 from app.invoker.service import Service, ServiceOptions
 from app.invoker.supply import Supply
 from app.loader import RomLoader
@@ -56,9 +58,11 @@ def running(settings: Settings) -> Iterator[Service]:
     loader = RomLoader(library, partial(_load_options, settings), metrics, health)
     cache = ModelCache(loader.load, loader.footprint_of)
     wishes = Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
-    startup = Startup(library, cache, health, wishes, partial(_prepare, settings, library, loader))
     engine: Future[Engine] = Future()
-    invoker = Invoker(Supply(library, cache), engine, health, metrics, _limits(settings))
+    supply = Supply(library, cache)
+    router = _router(settings, supply, engine)
+    startup = Startup(library, cache, health, wishes, partial(_prepare, settings, library, loader, router))
+    invoker = Invoker(supply, engine, router, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)
     hosted = HostedModels(library, cache, _unpack_dir(settings)) if settings.multi_model else None
     workers = ThreadPoolExecutor(settings.max_queue_size + _SPARE_WORKERS, thread_name_prefix="request")
@@ -152,11 +156,12 @@ def _check_names(settings: Settings, library: RomLibrary) -> None:
         raise SettingsError(f"{setting}: there is no ROM {rom_id!r}; there are: {known}")
 
 
-def _prepare(settings: Settings, library: RomLibrary, loader: RomLoader) -> None:
+def _prepare(settings: Settings, library: RomLibrary, loader: RomLoader, router: Router) -> None:
     """When it is known which ROMs there are."""
     for setting, rom_id in _unknown_roms(settings, library):
         log_event("rom_unknown", rom=rom_id, setting=setting)
     loader.prepare()
+    router.prepare()
 
 
 def _unknown_roms(settings: Settings, library: RomLibrary) -> list[tuple[str, str]]:
@@ -185,12 +190,22 @@ def _check_runtime(settings: Settings) -> None:
         check_openvino(settings.device)
 
 
+def _router(settings: Settings, supply: Supply, engine: Future[Engine]) -> Router:
+    weights = {
+        "rules": settings.routing_rules,
+        "classifier": settings.routing_classifier,
+        "similarity": settings.routing_similarity,
+    }
+    embedder = RomEmbedder(supply)
+    options = RouterOptions(settings.default_rom, settings.routing_price)
+    return Router(supply, engine, DomainReader(weights, embedder), options)
+
+
 def _limits(settings: Settings) -> InvokerLimits:
     return InvokerLimits(
         max_queue_size=settings.max_queue_size,
         request_timeout_s=settings.request_timeout_s,
         max_image_bytes=(settings.max_response_bytes - _RESPONSE_OVERHEAD_BYTES) * 3 // 4,  # base64 adds a third
-        default_rom=settings.default_rom,
     )
 
 

@@ -64,6 +64,11 @@ class Weighed:
         """Nats."""
         return self.option.gain - self.cost
 
+    @property
+    def worth(self) -> float:
+        """0..1: the likelihood and the adeptness, less what the time costs; 0 where it cannot answer."""
+        return 0.0 if self.obstacle else math.exp(self.score)
+
 
 @dataclass(frozen=True)
 class Choice:
