@@ -34,7 +34,7 @@ class ClipInfo:
 
 
 class Clip:
-    """Both towers with what prepares their inputs. Each picture and text is embedded by itself; threads may share it."""
+    """Both towers with what prepares their inputs. Each input is embedded by itself; threads may share it."""
 
     name = "CLIP"
 

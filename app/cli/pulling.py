@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from app.errors import CartridgeError, StoreUnavailable, UnknownModel
-from app.roms.catalog import Rom
+from app.roms.catalog import Catalog, Rom
 from app.roms.disk import RomDisk
 from app.roms.library import RomLibrary
 from app.roms.s3 import S3Store
@@ -44,12 +44,7 @@ class Pulling:
 
         Raises StoreUnavailable where the bucket cannot be read, UnknownModel where it has no such ROM.
         """
-        self._library.read_buckets()
-        for trouble in self._library.troubles().values():
-            raise StoreUnavailable(trouble)
-        catalog = self._library.catalog
-        if not catalog.roms and not catalog.quarantined:
-            raise StoreUnavailable("there is no ROM in it: neither rom.yaml nor model_index.json under any prefix")
+        catalog = self._survey()
         if unknown := [one for one in rom_ids if one not in {*catalog.roms, *catalog.quarantined}]:
             raise UnknownModel(f"there is no ROM {unknown[0]!r}; there are: {', '.join(sorted(catalog.roms))}")
         failed = {one: why for one, why in catalog.quarantined.items() if not rom_ids or one in rom_ids}
@@ -63,6 +58,33 @@ class Pulling:
             except CartridgeError as error:
                 failed[rom_id] = error.message
         return pulled, failed
+
+    def find(self, rom_id: str) -> Rom:
+        """What is to be had as this ROM, its weights still in the bucket: the only one there, or that of this id.
+
+        Raises StoreUnavailable, UnknownModel where there are others, RomUnavailable where it is broken.
+        """
+        catalog = self._survey()
+        known = {*catalog.roms, *catalog.quarantined}
+        chosen = rom_id if len(known) > 1 else next(iter(known))
+        if chosen not in known:
+            raise UnknownModel(f"there is no {rom_id!r} in it, and more than one other: {', '.join(sorted(known))}")
+        return catalog.get(chosen)
+
+    def bring(self, rom: Rom) -> Rom:
+        """The ROM as it is on the disk. Raises CartridgeError where it cannot be brought."""
+        pull = self._library.fetch(rom)
+        self._show({rom.id: pull})
+        return pull.result()
+
+    def _survey(self) -> Catalog:
+        self._library.read_buckets()
+        for trouble in self._library.troubles().values():
+            raise StoreUnavailable(trouble)
+        catalog = self._library.catalog
+        if not catalog.roms and not catalog.quarantined:
+            raise StoreUnavailable("there is no ROM in it: neither rom.yaml nor model_index.json under any prefix")
+        return catalog
 
     def _show(self, pulls: Mapping[str, Future[Rom]]) -> None:
         columns = (

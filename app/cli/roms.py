@@ -52,6 +52,30 @@ def pull_roms(
         raise typer.Exit(1)
 
 
+@roms.command("add")
+def add_rom(
+    rom_id: Annotated[str, typer.Argument(metavar="ID", help="Of a public model in the catalog.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Its weights: a diffusers directory, a checkpoint in one file, s3://bucket/prefix."
+        ),
+    ],
+    store: Annotated[Path, typer.Option("--to", help="The directory of ROMs it goes to.")] = Path("model_store"),
+    catalog: Annotated[Path, typer.Option(help="The manifests of public models.")] = Path("model_store/catalog"),
+    cache_dir: CacheDir = DEFAULT_CACHE_DIR,
+) -> None:
+    """Make a ROM of a public model: its manifest from the catalog, its weights from where you have them."""
+    from app.cli.adding import add
+
+    rom = or_leave(lambda: add(rom_id, source, store, catalog, cache_dir.expanduser()))
+    print(f"{rom.id}  {rom.directory}")
+    expected, actual = rom.manifest.expected.memory_bytes, 2 * rom.num_parameters
+    if expected and not 0.9 < actual / expected < 1.1:
+        told = f"{actual:,} bytes in half precision, where {expected:,} are expected"
+        print(f"{rom.id}: is this the right model? It has {told}", file=sys.stderr)
+
+
 @roms.command("convert")
 def convert_rom(
     file: Annotated[Path, typer.Argument(help="Pickled weights: .ckpt, .pt, .pth or .bin.")],

@@ -176,7 +176,7 @@ def _reason(choice: Choice, reading: DomainVector | None) -> str:
     if reading is None:
         return choice.why
     chosen = next(one.option for one in choice.weighed if one.option.rom_id == choice.rom_id)
-    fired = [str(rule) for rule in reading.fired if rule.rom_id == chosen.rom_id and not rule.against]
+    fired = [str(rule) for rule in reading.fired if chosen.rom_id in rule.rom_ids and not rule.against]
     rules = f", by {', '.join(fired[:_RULES_TOLD])}" if fired else ""
     doubt = "; the domain is uncertain" if reading.is_uncertain else ""
     return f"{choice.why}: {chosen.domain} at {chosen.likelihood:.0%}{rules}{doubt}"

@@ -185,10 +185,16 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:63] or "rom"
 
 
-def _default_manifest(directory: Path) -> RomManifest:
+def family_of_index(directory: Path) -> str:
+    """The family of a diffusers directory, by its pipeline. Raises ManifestError where none loads such a pipeline."""
     pipeline = read_json(directory / INDEX_NAME).get("_class_name")
     family = _FAMILY_OF_PIPELINE.get(str(pipeline))
     if family is None:
         known = ", ".join(_FAMILY_OF_PIPELINE)
         raise ManifestError(f"{INDEX_NAME}: pipeline class {pipeline!r} is not supported; supported: {known}")
+    return family
+
+
+def _default_manifest(directory: Path) -> RomManifest:
+    family = family_of_index(directory)
     return RomManifest(id=slug(directory.name), title=directory.name, family=family)

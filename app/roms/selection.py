@@ -10,7 +10,7 @@ from app.roms.components import OTHERS, listed_models
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, RomManifest
 from app.roms.weights import pick_weights
 
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".gguf")
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".gguf")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ def select(paths: Collection[str], index: Mapping[str, Any], manifest: RomManife
     a part of its weights.
     """
     if not index:
-        weights = {path for path in paths if path.endswith(_WEIGHTS)}
+        weights = {path for path in paths if path.endswith(WEIGHTS)}
         return Selection(tuple(sorted(weights)), tuple(sorted(set(paths) - weights)))
     classes = listed_models(index, {path.partition("/")[0] for path in paths if "/" in path})
     large = [path for name in classes for path in _weights(name, paths)]
     folders = {*classes, *(name for name in index if name in OTHERS)}
-    described = {path for path in paths if path.partition("/")[0] in folders and not path.endswith(_WEIGHTS)}
+    described = {path for path in paths if path.partition("/")[0] in folders and not path.endswith(WEIGHTS)}
     listed = {file.path for file in manifest.files}
     heads = {name for name in (MANIFEST_NAME, INDEX_NAME) if name in paths}
     small = heads | described | listed
