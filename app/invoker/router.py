@@ -20,6 +20,7 @@ from app.routing.decision import Choice, Option, Terms, Weighed, choose
 if TYPE_CHECKING:
     from app.engine.engine import Engine
     from app.routing.domain_model import DomainVector
+    from app.routing.rules import FiredRule
 
 _RULES_TOLD = 4
 
@@ -142,7 +143,7 @@ class Router:
             domains=reading.probabilities,
             out_of_domain=reading.out_of_domain,
             sources=reading.sources,
-            rules=tuple(str(rule) for rule in reading.fired),
+            rules=tuple(map(_describe, reading.fired)),
             without_cost=choice.without_cost,
             timeout_s=timeout_s,
         )
@@ -153,6 +154,10 @@ def _find(rom_id: str, catalog: Catalog) -> Rom:
     if rom.is_instrument:
         raise InvalidRequest(f"ROM {rom_id!r} makes no images: it is of family {rom.manifest.family}", param="model")
     return rom
+
+
+def _describe(rule: FiredRule) -> str:
+    return f"{rule.domain}: {'not ' if rule.against else ''}{rule.name}, to {rule.degree:.2g}"
 
 
 def _score(weighed: Weighed) -> RomScore:
@@ -176,7 +181,7 @@ def _reason(choice: Choice, reading: DomainVector | None) -> str:
     if reading is None:
         return choice.why
     chosen = next(one.option for one in choice.weighed if one.option.rom_id == choice.rom_id)
-    fired = [str(rule) for rule in reading.fired if chosen.rom_id in rule.rom_ids and not rule.against]
+    fired = [rule.name for rule in reading.fired if chosen.rom_id in rule.rom_ids and not rule.against]
     rules = f", by {', '.join(fired[:_RULES_TOLD])}" if fired else ""
     doubt = "; the domain is uncertain" if reading.is_uncertain else ""
     return f"{choice.why}: {chosen.domain} at {chosen.likelihood:.0%}{rules}{doubt}"
