@@ -8,7 +8,6 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from app.core import GenerationParams
-from app.invoker.obstacles import size_of
 from app.invoker.supply import Supply
 from app.roms.catalog import Rom
 from app.roms.traits import Traits
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 _PARAMETER_PRIOR_S = 1e-11  # for each row, latent cell and parameter of the denoiser
 _DECODE_STEPS = 3.0  # that decoding an image takes, before it was seen
+_USUAL_SIDE = 512  # pixels
 _PIXEL_PRIOR_S = 1e-6  # of an upscaler, for each pixel that it makes
 
 
@@ -48,7 +48,8 @@ class Expectations:
     def _run_s(self, rom: Rom, params: GenerationParams) -> float:
         preset = rom.manifest.preset(params.preset) or rom.manifest.presets["default"]
         traits = self._roms[rom.id][1]
-        width, height = size_of(params, preset, traits)
+        side = traits.side or _USUAL_SIDE
+        width, height = params.width or preset.width or side, params.height or preset.height or side
         if rom.is_upscaler:
             return _PIXEL_PRIOR_S * width * height * max(rom.factors) ** 2
         guidance = preset.guidance_scale if params.guidance_scale is None else params.guidance_scale

@@ -47,12 +47,7 @@ def _above_limits(params: GenerationParams, rom: Rom, preset: Preset, traits: Tr
         return f"makes at most {limits.max_batch} images"
     if (params.num_inference_steps or 0) > limits.max_steps:
         return f"takes at most {limits.max_steps} steps"
-    width, height = size_of(params, preset, traits)
-    if params.image is None and width * height > limits.max_pixels:
+    width, height = params.width or preset.width or traits.side, params.height or preset.height or traits.side
+    if params.image is None and width and height and width * height > limits.max_pixels:
         return f"makes at most {limits.max_pixels} pixels"
     return ""
-
-
-def size_of(params: GenerationParams, preset: Preset, traits: Traits) -> tuple[int, int]:
-    """Width and height in pixels that a request without an image will have."""
-    return params.width or preset.width or traits.side, params.height or preset.height or traits.side

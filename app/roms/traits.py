@@ -13,7 +13,7 @@ _LATENT_CHANNELS = 4  # where a config does not say
 
 @dataclass(frozen=True)
 class Traits:
-    side: int = 512  # pixels that it was made for, square
+    side: int | None = None  # pixels that it was made for, square; None: its files do not tell
     scale_factor: int = 8  # pixels a latent cell
     needs_mask: bool = False  # whether it does nothing but inpainting
     denoiser_parameters: int = 0
