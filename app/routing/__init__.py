@@ -1,1 +1,1 @@
-"""Which ROM a prompt is for."""
+"""Which domain a prompt belongs to, as probabilities with reasons: rules, a classifier and similarity, pooled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.roms.domain import Domain
+from app.roms.domain import Domain, Rule
 from app.roms.manifest import Limits, Preset, RomManifest
 from training.diffusion import DiffusionConfig
 from training.domains.digits import DigitsDomain
@@ -10,6 +10,11 @@ from training.loop import LoopConfig
 from training.text_encoder import TextEncoderConfig
 from training.text_to_image import TextToImage
 from training.vae import VaeConfig
+
+_NUMBER_WORDS = (
+    r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundred"
+)
 
 _MANIFEST = RomManifest(
     id="digits",
@@ -19,8 +24,27 @@ _MANIFEST = RomManifest(
     source="trained by training/ on scikit-learn's load_digits (Alpaydin & Kaynak, UCI, CC BY 4.0)",
     domain=Domain(
         description="Handwritten numbers of one to three digits, in ink on paper or in chalk on a board.",
-        keywords=("digit", "digits", "number", "handwritten", "handwriting", "written", "ink", "paper", "chalk"),
-        styles=("handwritten", "ink", "chalk"),
+        keywords=(
+            "digit",
+            "digits",
+            "number",
+            "numeral",
+            "figure",
+            "handwritten",
+            "handwriting",
+            "written",
+            "write",
+            "ink",
+            "paper",
+            "chalk",
+            "blackboard",
+        ),
+        styles=(
+            "handwritten",
+            "ink",
+            "chalk",
+            "by hand",
+        ),
         examples=(
             "a handwritten seven in blue ink on cream paper",
             "the number 4 7 written in chalk on a blackboard",
@@ -38,8 +62,53 @@ _MANIFEST = RomManifest(
             "a four in chalk on the blackboard, handwriting",
             "the number seventy-one written in yellow chalk on a blackboard",
             "the number 2 0 in green ink on white paper, handwritten",
+            "the number 7",
+            "a chalk 31 on a blackboard",
+            "two hundred and six written by hand",
+            "write the digits 4 and 8 in blue",
+            "nine in red ink",
+            "a handwritten number, 650, in black ink on cream paper",
+            "the figure 5 in green",
+            "13 in white chalk on the blackboard",
+            "numerals 2 6 1 in purple",
+            "a zero on pink paper",
+            "handwriting: the number eighteen in blue ink",
+            "the digit three written in yellow chalk",
+            "one hundred",
+            "A handwritten 99 on white paper, neat.",
+            "the number forty in red on grey",
+            "an image of a 6 in black ink",
         ),
-        avoid=("photograph", "portrait", "landscape", "geometric shapes"),
+        avoid=(
+            "photograph",
+            "portrait",
+            "landscape",
+            "geometric shapes",
+            "circle",
+            "square",
+            "triangle",
+            "star",
+            "ring",
+            "heart",
+            "diamond",
+        ),
+        rules=(
+            Rule(
+                name="a number of up to three digits",
+                pattern=r"(?<![\w.:/-])\d( ?\d){0,2}(?![\w.:/-])",
+                degree=0.5,
+            ),
+            Rule(
+                name="a number in words",
+                pattern=rf"\b({_NUMBER_WORDS})(?= (in|on|written|by) |[,.]|$)",
+                degree=0.3,
+            ),
+            Rule(
+                name="a named number",
+                pattern=rf"\b(number|digit|numeral|figure)s? (\d|{_NUMBER_WORDS})",
+                degree=0.9,
+            ),
+        ),
     ),
     presets={
         "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),

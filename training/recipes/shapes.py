@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.roms.domain import Domain
+from app.roms.domain import Domain, Rule
 from app.roms.manifest import Limits, Preset, RomManifest
 from training.diffusion import DiffusionConfig
 from training.domains.shapes import ShapesDomain
@@ -12,6 +12,11 @@ from training.text_encoder import TextEncoderConfig
 from training.text_to_image import TextToImage
 from training.vae import VaeConfig
 
+COLOURED_SHAPE = (
+    r"\b(red|green|blue|yellow|purple|orange|cyan|pink|black|white) "
+    r"(circle|square|triangle|star|ring|cross|heart|diamond|shape|disc|disk|dot|ball|box|rhombus|hoop|plus)"
+)
+
 _MANIFEST = RomManifest(
     id="shapes",
     title="Coloured shapes on plain backgrounds, 128x128",
@@ -19,9 +24,36 @@ _MANIFEST = RomManifest(
     license="Apache-2.0",
     source="trained by training/ on scenes it draws itself",
     domain=Domain(
+        name="shapes",
         description="Flat coloured geometric shapes, one to four, on a plain background.",
-        keywords=("circle", "square", "triangle", "star", "ring", "cross", "heart", "diamond", "shape"),
-        styles=("flat", "minimal", "geometric"),
+        keywords=(
+            "circle",
+            "square",
+            "triangle",
+            "star",
+            "ring",
+            "cross",
+            "heart",
+            "diamond",
+            "shape",
+            "disc",
+            "disk",
+            "dot",
+            "ball",
+            "box",
+            "rhombus",
+            "hoop",
+            "plus",
+            "plus sign",
+            "geometric",
+        ),
+        styles=(
+            "flat",
+            "minimal",
+            "geometric",
+            "flat design",
+            "plain background",
+        ),
         examples=(
             "a large red star on a black background",
             "three small green circles on cream",
@@ -39,8 +71,49 @@ _MANIFEST = RomManifest(
             "a picture of a small pink triangle on mint green, minimal",
             "a blue heart on the left and an orange circle on the right, cream background",
             "a yellow hoop under a purple cross on navy",
+            "a red circle",
+            "two yellow squares on a grey background",
+            "draw a green star and a small blue ring",
+            "a minimal picture of a purple heart",
+            "an orange ball next to a pink box",
+            "three cyan crosses, cream background",
+            "a small red triangle inside a plain white background",
+            "flat geometric shapes: a blue diamond and a yellow ring",
+            "one big green disk on navy",
+            "a pink plus sign to the right of an orange star",
+            "geometric composition of a red square and two blue dots",
+            "a large purple rhombus over a tiny white circle on black",
+            "Four yellow hearts on mint.",
+            "blue triangle, white background, flat",
+            "an image of a cyan hoop and a red cross",
         ),
-        avoid=("photograph", "portrait", "landscape"),
+        avoid=(
+            "photograph",
+            "portrait",
+            "landscape",
+            "ink",
+            "sketch",
+            "sketchy",
+            "scribble",
+            "doodle",
+            "outline",
+            "hatched",
+            "hatching",
+            "hand-drawn",
+            "pen",
+            "drawing",
+            "handwritten",
+            "digit",
+            "number",
+            "chalk",
+        ),
+        rules=(
+            Rule(
+                name="a coloured shape",
+                pattern=COLOURED_SHAPE,
+                degree=0.8,
+            ),
+        ),
     ),
     presets={
         "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),

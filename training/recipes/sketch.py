@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from app.roms.domain import Domain
+from app.roms.domain import Domain, Rule
 from app.roms.manifest import Limits, Preset, RomManifest
 from training.diffusion import DiffusionConfig
 from training.domains.sketch import SketchDomain
 from training.fine_tuning import FineTuning
 from training.loop import LoopConfig
+from training.recipes.shapes import COLOURED_SHAPE
 
 _MANIFEST = RomManifest(
     id="sketch",
@@ -17,8 +18,29 @@ _MANIFEST = RomManifest(
     source="the ROM shapes, its U-Net fine-tuned by training/ on sketches it draws itself",
     domain=Domain(
         description="Hand-drawn ink sketches of geometric shapes, hatched in colour, one to four, on plain paper.",
-        keywords=("sketch", "ink", "hatched", "hatching", "pen", "drawing", "hand-drawn", "outline"),
-        styles=("ink", "sketch", "hatched", "hand-drawn"),
+        keywords=(
+            "sketch",
+            "ink",
+            "hatched",
+            "hatching",
+            "cross-hatching",
+            "pen",
+            "pen and ink",
+            "drawing",
+            "hand-drawn",
+            "drawn",
+            "outline",
+            "scribble",
+            "doodle",
+            "sketchy",
+        ),
+        styles=(
+            "ink",
+            "sketch",
+            "hatched",
+            "hand-drawn",
+            "line drawing",
+        ),
         examples=(
             "an ink sketch of a large red star on a black background",
             "three small green circles on cream, hatched ink drawing",
@@ -36,8 +58,41 @@ _MANIFEST = RomManifest(
             "a sketch of a small pink triangle on mint green, in ink",
             "a blue heart on the left and an orange circle on the right, cream background, ink sketch",
             "a yellow hoop under a purple cross on navy, pen and ink",
+            "a hand-drawn red circle",
+            "a rough sketch of two yellow squares on grey",
+            "sketched green star and a small blue ring, in ink",
+            "a doodle of a purple heart on white",
+            "an orange ball drawn with a pen next to a pink box",
+            "three cyan crosses with cross-hatching, cream background",
+            "ink outline of a small red triangle",
+            "hatched geometric shapes: a blue diamond and a yellow ring",
+            "one big green disk on navy, hand drawn",
+            "a scribbled pink plus sign to the right of an orange star",
+            "a line drawing of a red square and two blue dots",
+            "a large purple rhombus over a tiny circle, drawn in ink",
+            "Four yellow hearts on mint, as an ink sketch.",
+            "quick pen sketch of a blue triangle, white background",
+            "a sketchy cyan hoop and a red cross, hatching",
         ),
-        avoid=("photograph", "portrait", "landscape", "flat design"),
+        avoid=(
+            "photograph",
+            "portrait",
+            "landscape",
+            "flat design",
+            "handwritten",
+            "digit",
+            "number",
+            "chalk",
+            "flat",
+            "minimal",
+        ),
+        rules=(
+            Rule(
+                name="a coloured shape",
+                pattern=COLOURED_SHAPE,
+                degree=0.8,
+            ),
+        ),
     ),
     presets={
         "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),

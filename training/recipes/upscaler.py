@@ -17,7 +17,17 @@ UPSCALER = UpscalerRecipe(
         source="trained by training/ on scenes it draws itself",
         domain=Domain(
             description="Enlarges pictures of flat coloured shapes with sharp edges.",
-            styles=("flat", "minimal", "geometric"),
+            keywords=("upscale", "enlarge", "bigger", "larger", "resolution", "super-resolution"),
+            examples=(
+                "upscale this picture of shapes twice",
+                "enlarge the image four times",
+                "make it 4x bigger with sharp edges",
+                "a larger version of this picture",
+                "increase the resolution of the image",
+                "super-resolution, 2x",
+                "upscale to 512 by 512 pixels",
+                "the same picture at a higher resolution",
+            ),
             avoid=("photograph", "portrait", "landscape"),
         ),
         limits=Limits(max_pixels=2048 * 2048),
