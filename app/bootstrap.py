@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core import Health
-from app.errors import SettingsError
+from app.errors import CartridgeError, SettingsError
 from app.health import HealthMonitor
+from app.invoker.domains import DomainReader
+from app.invoker.embedder import RomEmbedder
 from app.invoker.hosted import HostedModels
 from app.invoker.invoker import Invoker, InvokerLimits
 from app.invoker.jobs import Jobs
+from app.invoker.router import Router, RouterOptions
 from app.invoker.service import Service, ServiceOptions
 from app.invoker.supply import Supply
 from app.loader import RomLoader
@@ -56,9 +59,12 @@ def running(settings: Settings) -> Iterator[Service]:
     loader = RomLoader(library, partial(_load_options, settings), metrics, health)
     cache = ModelCache(loader.load, loader.footprint_of)
     wishes = Wishes(settings.preload, settings.ready, settings.pin, settings.multi_model)
-    startup = Startup(library, cache, health, wishes, partial(_prepare, settings, library, loader))
     engine: Future[Engine] = Future()
-    invoker = Invoker(Supply(library, cache), engine, health, metrics, _limits(settings))
+    supply = Supply(library, cache)
+    embedder = RomEmbedder(supply)
+    router = _router(settings, supply, engine, embedder)
+    startup = Startup(library, cache, health, wishes, partial(_prepare, settings, library, loader, router))
+    invoker = Invoker(supply, engine, router, health, metrics, _limits(settings))
     options = ServiceOptions(settings.max_request_bytes, _DRAIN_TIMEOUT_S, settings.log_prompts)
     hosted = HostedModels(library, cache, _unpack_dir(settings)) if settings.multi_model else None
     workers = ThreadPoolExecutor(settings.max_queue_size + _SPARE_WORKERS, thread_name_prefix="request")
@@ -67,7 +73,8 @@ def running(settings: Settings) -> Iterator[Service]:
         stack.callback(cache.unload_idle)
         stack.callback(library.close)
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
-        set_up = partial(_set_up, settings, cache, startup, engine, health, metrics)
+        finish = partial(_add_similarity, settings, embedder, router)
+        set_up = partial(_set_up, settings, cache, startup, engine, health, metrics, finish)
         threading.Thread(target=set_up, name="set-up", daemon=True).start()
         stack.callback(startup.stop)
         stack.callback(invoker.drain, _DRAIN_TIMEOUT_S)
@@ -82,6 +89,7 @@ def _set_up(
     engine: Future[Engine],
     health: HealthMonitor,
     metrics: Metrics,
+    finish: Callable[[], None],
 ) -> None:
     """Start the engine, then what is wanted at the start; afterwards mend what is broken. Runs on its own thread."""
     try:
@@ -97,6 +105,7 @@ def _set_up(
         health.watch(started.stalled_s)
         engine.set_result(started)
         startup.run()
+        finish()
         startup.keep(settings.idle_ttl_s)
     except Exception as error:  # noqa: BLE001 - nothing may leave this thread unreported
         health.become(Health.SETUP_FAILED, f"set-up failed: {error}")
@@ -152,11 +161,12 @@ def _check_names(settings: Settings, library: RomLibrary) -> None:
         raise SettingsError(f"{setting}: there is no ROM {rom_id!r}; there are: {known}")
 
 
-def _prepare(settings: Settings, library: RomLibrary, loader: RomLoader) -> None:
+def _prepare(settings: Settings, library: RomLibrary, loader: RomLoader, router: Router) -> None:
     """When it is known which ROMs there are."""
     for setting, rom_id in _unknown_roms(settings, library):
         log_event("rom_unknown", rom=rom_id, setting=setting)
     loader.prepare()
+    router.prepare()
 
 
 def _unknown_roms(settings: Settings, library: RomLibrary) -> list[tuple[str, str]]:
@@ -185,12 +195,32 @@ def _check_runtime(settings: Settings) -> None:
         check_openvino(settings.device)
 
 
+def _add_similarity(settings: Settings, embedder: RomEmbedder, router: Router) -> None:
+    """Where there is a CLIP, and it is to count."""
+    if not settings.routing_similarity:
+        return
+    try:
+        embedder.bring()
+        router.prepare()
+    except CartridgeError as error:
+        log_event("similarity_failed", reason=error.message)
+
+
+def _router(settings: Settings, supply: Supply, engine: Future[Engine], embedder: RomEmbedder) -> Router:
+    weights = {
+        "rules": settings.routing_rules,
+        "classifier": settings.routing_classifier,
+        "similarity": settings.routing_similarity,
+    }
+    options = RouterOptions(settings.default_rom, settings.routing_price)
+    return Router(supply, engine, DomainReader(weights, embedder), options)
+
+
 def _limits(settings: Settings) -> InvokerLimits:
     return InvokerLimits(
         max_queue_size=settings.max_queue_size,
         request_timeout_s=settings.request_timeout_s,
         max_image_bytes=(settings.max_response_bytes - _RESPONSE_OVERHEAD_BYTES) * 3 // 4,  # base64 adds a third
-        default_rom=settings.default_rom,
     )
 
 

@@ -81,6 +81,10 @@ class Client:
         """DELETE /requests/{request_id}. Raises ServiceError when no such request is running."""
         self._json("DELETE", f"/requests/{quote(request_id, safe='')}")
 
+    def route(self, **fields: Any) -> dict[str, Any]:
+        """POST /v1/route: which ROM would answer `invoke` with these fields, and why. Raises ServiceError."""
+        return self._json("POST", "/v1/route", json=fields)
+
     def info(self) -> dict[str, Any]:
         """GET /info. Raises ServiceError."""
         return self._json("GET", "/info")

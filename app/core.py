@@ -14,6 +14,7 @@ Prompt = str | tuple[str, ...]  # several are answered in one response
 Task = Literal["text-to-image", "image-to-image", "inpainting", "upscaling"]
 Decoder = Literal["full", "tiny"]  # the ROM's autoencoder, or the small one that it may carry beside it
 LongPrompts = Literal["truncate", "chunk"]  # what becomes of a prompt that the text encoder cannot read at once
+RoutingMode = Literal["auto", "rules", "classifier", "similarity"]  # what tells the domain of a prompt
 MaskMode = Literal["white", "alpha"]  # what is repainted: white pixels of the mask, or transparent ones
 # tables in app.diffusion.tables
 SCHEDULERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "lcm")
@@ -103,6 +104,11 @@ class GenerationParams:
     def prompts(self) -> tuple[str, ...]:
         return as_tuple(self.prompt)
 
+    @property
+    def num_images(self) -> int:
+        """Of all prompts."""
+        return len(self.seeds) if self.seeds is not None else self.num_images_per_prompt * len(self.prompts)
+
 
 @dataclass(frozen=True)
 class OutputOptions:
@@ -122,12 +128,22 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class RoutingOptions:
+    """How the ROM is chosen where none is named."""
+
+    mode: RoutingMode = "auto"  # all that there is
+    candidates: tuple[str, ...] | None = None  # None: every ROM
+    temperature: float = 0.0  # above 0: drawn by the scores over it, with the request's seed
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One request as it left the wire."""
 
     request_id: str
     params: GenerationParams
     model: str = "auto"
+    routing: RoutingOptions = RoutingOptions()
     output: OutputOptions = field(default_factory=OutputOptions)
     timeout_s: float | None = None
     on_deadline: OnDeadline = "partial"
@@ -184,9 +200,40 @@ class RouteDecision:
     """Which ROM answers, and why. `scores` holds one entry for every ROM that was considered."""
 
     rom_id: str
-    scores: Mapping[str, float]
+    scores: Mapping[str, float]  # 0..1: likelihood and adeptness, less what the time costs; 0 for one that cannot
     reason: str
     resident: bool
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class RomScore:
+    """What speaks for a ROM and against it; its score is log(likelihood * adeptness) - cost."""
+
+    rom_id: str
+    domain: str
+    likelihood: float  # 0..1: that the prompt is of its domain
+    adeptness: float  # 0..1: how often it draws right what is of its domain
+    ready_s: float  # until it is in memory
+    queue_s: float  # until the device has done what was accepted before
+    run_s: float
+    cost: float  # nats
+    score: float  # nats
+    obstacle: str  # why it cannot answer; empty: it can
+
+
+@dataclass(frozen=True)
+class RouteExplanation:
+    """A decision with all that led to it."""
+
+    decision: RouteDecision
+    roms: tuple[RomScore, ...] = ()
+    domains: Mapping[str, float] = field(default_factory=dict)  # 0..1 each, together 1
+    out_of_domain: float | None = None  # 0..1; None: it was not asked
+    sources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # domains as each source alone has them
+    rules: tuple[str, ...] = ()  # those that fired
+    without_cost: str | None = None  # the ROM that it would have been, if time were no matter
+    timeout_s: float = 0.0
 
 
 @dataclass

@@ -30,7 +30,11 @@ class Settings(BaseSettings):
     model_dir: Path = Path("/opt/ml/model")  # where the platform puts a model: one more source, if there is anything
     preload: Annotated[tuple[str, ...] | Literal["all", "none"], NoDecode] = "all"
     ready: Annotated[tuple[str, ...] | Literal["all", "any"], NoDecode] = "any"
-    default_rom: str | None = None
+    default_rom: str | None = None  # for prompts whose domain cannot be told
+    routing_rules: float = Field(default=1.0, ge=0)  # weights of what tells a prompt's domain
+    routing_classifier: float = Field(default=1.0, ge=0)
+    routing_similarity: float = Field(default=1.0, ge=0)
+    routing_price: float = Field(default=1.0, ge=0)  # nats for an answer that takes all the time that a request has
     cache_dir: Path = Path("~/.cache/cartridge")
     disk_bytes: Amount = "90%"  # of the file system, for what is kept in cache_dir
     memory_bytes: Amount = "auto"  # of the device

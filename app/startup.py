@@ -177,4 +177,5 @@ class Startup:
         if ready == "all":
             wanted = {rom_id for rom_id in catalog.roms if self._is_wanted(rom_id)}
             return {*(wanted - self._done), *catalog.quarantined, *self._library.troubles()}
-        return set(ready) - resident
+        of_use_on_disk = {rom.id for rom in catalog if rom.is_instrument} & self._done
+        return set(ready) - resident - of_use_on_disk

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from evaluation.judge import Verdict, judge
 from evaluation.prompts import EvaluationPrompt
+from evaluation.verdict import Verdict
 
 Generate = Callable[[list[str], list[int]], list[np.ndarray]]  # prompts, seeds -> images, uint8 [128, 128, 3]
-PARTS = ("shape", "colour", "background", "size", "count", "relation", "all_right")
+ALL_RIGHT = "all_right"
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class JudgedImage:
     prompt: EvaluationPrompt
     image: np.ndarray  # uint8 [128, 128, 3]
     verdict: Verdict
+
+    @property
+    def answers(self) -> dict[str, bool | None]:
+        """Every part of the verdict, and the whole of it."""
+        return {**self.verdict.parts, ALL_RIGHT: self.verdict.all_right}
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,8 @@ class SetReport:
     images: tuple[JudgedImage, ...]
 
     def rate(self, part: str) -> float | None:
-        """The share, 0..1, of images whose `part` (one of PARTS) is right; None when no prompt asks for it."""
-        answers = [getattr(item.verdict, part) for item in self.images]
+        """The share, 0..1, of images of which this part is right; None when no prompt asks for it."""
+        answers = [item.answers[part] for item in self.images]
         asked = [answer for answer in answers if answer is not None]
         return sum(asked) / len(asked) if asked else None
 
@@ -40,9 +45,14 @@ class SetReport:
 class AlignmentReport:
     sets: tuple[SetReport, ...]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of the verdicts; the last is the whole."""
+        return tuple(next((item.answers for report in self.sets for item in report.images), {ALL_RIGHT: None}))
+
     def rates(self) -> dict[str, dict[str, float | None]]:
         """Every set's rate of every part, by the set's name and the part's."""
-        return {report.name: {part: report.rate(part) for part in PARTS} for report in self.sets}
+        return {report.name: {part: report.rate(part) for part in self.parts} for report in self.sets}
 
 
 def evaluate(
@@ -61,7 +71,7 @@ def evaluate(
                 images += _judge_batch(generate, batch)
                 progress.update(len(batch))
             reports.append(SetReport(name, tuple(images)))
-            progress.set_postfix_str(f"{name}: {reports[-1].rate('all_right') or 0:.1%} all right")
+            progress.set_postfix_str(f"{name}: {reports[-1].rate(ALL_RIGHT) or 0:.1%} all right")
     return AlignmentReport(tuple(reports))
 
 
@@ -75,4 +85,4 @@ def _judge_batch(generate: Generate, batch: list[EvaluationPrompt]) -> list[Judg
     if len(images) != len(batch):
         raise ValueError(f"asked for {len(batch)} images, got {len(images)}")
     pairs = zip(batch, images, strict=True)
-    return [JudgedImage(prompt, image, judge(prompt.spec, image, prompt.subject.read)) for prompt, image in pairs]
+    return [JudgedImage(prompt, image, prompt.subject.judge(prompt.spec, image)) for prompt, image in pairs]

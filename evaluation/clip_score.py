@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.clip import Clip
+from app.backends.clip import Clip
 
 WEIGHT = 2.5  # the paper's, which spreads the scores of good captions over 0..1
 

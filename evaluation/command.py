@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from app.backends.clip import Clip
 from app.roms.manifest import Preset
 from evaluation.alignment import AlignmentReport, evaluate
-from evaluation.clip import Clip
 from evaluation.features import find_features
 from evaluation.folder import picture_files, read_pictures
 from evaluation.generator import Generator, RomUnusable, Sampling

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from evaluation.clip import Clip
+from app.backends.clip import Clip
 from evaluation.inception import InceptionFeatures, inception_weights
 from evaluation.oracle_features import OracleFeatures
 

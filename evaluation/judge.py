@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from itertools import permutations
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from training.scenes import ObjectSpec, Relation, SceneSpec
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SceneVerdict:
     """Which parts of a scene are right. Shape, colour and size: of every object asked for, matched one to one.
 
     `count` is strict: one blob too many is wrong. `relation` is None when the scene asks for none.
@@ -26,6 +26,10 @@ class Verdict:
     size: bool
     count: bool
     relation: bool | None
+
+    @property
+    def parts(self) -> Mapping[str, bool | None]:
+        return asdict(self)
 
     @property
     def all_right(self) -> bool:
@@ -46,7 +50,7 @@ class _Match(NamedTuple):
 _NO_MATCH = _Match(0, relation=False, shape=False, colour=False, size=False)
 
 
-def judge(spec: SceneSpec, image: np.ndarray, read: Callable[[np.ndarray], SeenScene] = read_scene) -> Verdict:
+def judge(spec: SceneSpec, image: np.ndarray, read: Callable[[np.ndarray], SeenScene] = read_scene) -> SceneVerdict:
     """Compare what `spec` asks for with what the image, uint8 [IMAGE_SIZE, IMAGE_SIZE, 3], shows to `read`.
 
     Raises ValueError when the array is something else.
@@ -54,13 +58,13 @@ def judge(spec: SceneSpec, image: np.ndarray, read: Callable[[np.ndarray], SeenS
     return compare(spec, read(image))
 
 
-def compare(spec: SceneSpec, scene: SeenScene) -> Verdict:
+def compare(spec: SceneSpec, scene: SeenScene) -> SceneVerdict:
     """Match the objects seen, the largest first, to the objects `spec` asks for."""
     wanted = spec.objects if spec.relation else spec.objects * spec.count
     number = len(wanted)
     orders = permutations(scene.objects[:number]) if len(scene.objects) >= number else ()
     best = max((_match(wanted, spec.relation, order) for order in orders), default=_NO_MATCH)
-    return Verdict(
+    return SceneVerdict(
         shape=best.shape,
         colour=best.colour,
         background=scene.background == spec.background,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from evaluation.clip import Clip
+from app.backends.clip import Clip
 from evaluation.clip_score import clip_scores
 from evaluation.diversity import vendi_score
 from evaluation.features import Features

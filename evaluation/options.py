@@ -12,7 +12,8 @@ from typing import NoReturn, TypeVar
 from evaluation.features import KINDS
 from evaluation.generator import Sampling
 from evaluation.metrics import METRICS
-from evaluation.subjects import SUBJECTS, Subject
+from evaluation.subject import Subject
+from evaluation.subjects import SUBJECTS
 
 T = TypeVar("T")
 

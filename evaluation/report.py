@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from app.roms.manifest import Preset
-from evaluation.alignment import PARTS, AlignmentReport
+from evaluation.alignment import AlignmentReport
 from evaluation.sheet import contact_sheet
 
 _SHEET_IMAGES = 32
@@ -26,12 +26,13 @@ class RomReport:
 
     def table(self) -> str:
         """Rates in percent, one row a prompt set, in Markdown."""
+        parts = self.alignment.parts
         steps, scale = self.preset.num_inference_steps, self.preset.guidance_scale
         lines = [
             f"`{self.rom}`, {steps} steps, guidance scale {scale:g}: images judged right, in percent",
             "",
-            "| prompts | images | " + " | ".join(part.replace("_", " ") for part in PARTS) + " |",
-            "|---|" + "---:|" * (len(PARTS) + 1),
+            "| prompts | images | " + " | ".join(part.replace("_", " ") for part in parts) + " |",
+            "|---|" + "---:|" * (len(parts) + 1),
         ]
         for name, rates in self.alignment.rates().items():
             number = sum(len(report.images) for report in self.alignment.sets if report.name == name)
@@ -48,9 +49,7 @@ class RomReport:
             "rates": self.alignment.rates(),
             "images": {
                 report.name: [
-                    {"prompt": item.prompt.text, "seed": item.prompt.seed}
-                    | {part: getattr(item.verdict, part) for part in PARTS}
-                    for item in report.images
+                    {"prompt": item.prompt.text, "seed": item.prompt.seed} | item.answers for item in report.images
                 ]
                 for report in self.alignment.sets
             },

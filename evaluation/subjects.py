@@ -1,26 +1,24 @@
-"""What ROMs of scenes draw, each in its own manner: how a scene is asked for, drawn, and read off a picture."""
+"""What the embedded ROMs draw, each in its own manner."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from evaluation.seen_scene import SeenScene, read_scene
+from evaluation.judge import judge
+from evaluation.number_judge import judge_number
+from evaluation.number_kinds import NUMBER_KINDS
+from evaluation.scene_kinds import SCENE_KINDS
 from evaluation.seen_sketch import read_sketch
+from evaluation.subject import Subject
 from training.captions import full_caption
 from training.domains.sketch import FRAMES
 from training.drawing import draw_scene
+from training.handwriting import write
 from training.ink import sketch_scene
+from training.number_captions import full_number_caption
 from training.scenes import SceneSpec
-
-
-@dataclass(frozen=True)
-class Subject:
-    say: Callable[[SceneSpec, np.random.Generator], str]  # a caption that names everything
-    draw: Callable[[SceneSpec, np.random.Generator], np.ndarray]  # uint8 [128, 128, 3]
-    read: Callable[[np.ndarray], SeenScene]  # raises ValueError for an array of another kind
 
 
 def _say_sketch(spec: SceneSpec, rng: np.random.Generator) -> str:
@@ -28,6 +26,7 @@ def _say_sketch(spec: SceneSpec, rng: np.random.Generator) -> str:
     return full_caption(spec, rng, (opening,), (ending,)).text
 
 
-SHAPES = Subject(lambda spec, rng: full_caption(spec, rng).text, draw_scene, read_scene)
-SKETCH = Subject(_say_sketch, sketch_scene, read_sketch)
-SUBJECTS = {"shapes": SHAPES, "sketch": SKETCH}
+SHAPES = Subject(lambda spec, rng: full_caption(spec, rng).text, draw_scene, judge, SCENE_KINDS)
+SKETCH = Subject(_say_sketch, sketch_scene, partial(judge, read=read_sketch), SCENE_KINDS)
+DIGITS = Subject(lambda spec, rng: full_number_caption(spec, rng).text, write, judge_number, NUMBER_KINDS)
+SUBJECTS = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.clip import Clip
+from app.backends.clip import Clip
 from training.domains.attributes import telling_facts, values_of_attributes
 from training.domains.domain import Domain, Spec
 from training.negatives import Contradictions

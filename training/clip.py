@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from app.backends.clip import Clip, image_processor
 from app.roms.manifest import RomManifest
-from evaluation.clip import Clip, image_processor
 from evaluation.zero_shot import accuracies
 from training.contrastive_batch import ContrastiveBatches, PromptGroup
 from training.domains.domain import Domain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from evaluation.sheet import contact_sheet
 matplotlib.use("Agg")
 
 _MODEL_SUFFIXES = {".json", ".txt", ".safetensors"}
+_ORIGIN = "_name_or_path"
 _SAMPLE_SEED = 7
 
 
@@ -106,6 +108,8 @@ def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: 
     save(draft)
     for path in draft.rglob("*.safetensors"):  # which the library writes for their owner alone
         path.chmod(0o644)
+    for path in draft.rglob("*.json"):
+        _forget_origin(path)
     files = [path for path in sorted(draft.rglob("*")) if path.suffix in _MODEL_SUFFIXES]
     listed = tuple(
         RomFile(path=path.relative_to(draft).as_posix(), bytes=path.stat().st_size, sha256=sha256_of(path))
@@ -118,6 +122,13 @@ def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: 
             shutil.copy(path, draft)
     shutil.rmtree(directory, ignore_errors=True)
     draft.rename(directory)
+
+
+def _forget_origin(path: Path) -> None:
+    """Take out of a config from which folder of this machine its model was read."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and content.pop(_ORIGIN, None) is not None:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def save_samples(pipeline: StableDiffusionPipeline, manifest: RomManifest, prompts: list[str], path: Path) -> None:

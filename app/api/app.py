@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
-from app.api import invocations, models, operations, problems
+from app.api import invocations, models, operations, problems, routing
 from app.invoker.service import Service
 
 
@@ -27,6 +27,7 @@ def create_app(running: Callable[[], AbstractContextManager[Service]]) -> FastAP
     app.include_router(operations.router)
     app.include_router(invocations.router)
     app.include_router(models.router)
+    app.include_router(routing.router)
     problems.install(app)
     app.add_middleware(RequestIds)  # the last is the outermost
     return app

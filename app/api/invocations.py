@@ -40,7 +40,7 @@ async def answer(request: Request, hosted: HostedModel | None = None) -> Respons
         stack.callback(account.close)
         stack.enter_context(account.failures())
         body = await read_body(request, service.options.max_request_bytes)
-        generation = _parse(body, request, hosted)
+        generation = parse_body(body, request, hosted)
         request.state.request_id = generation.request_id
         account.asked(generation)
         job = await stack.enter_async_context(waiting_for(generation, service.jobs, request))
@@ -97,7 +97,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     raise RequestTooLarge(f"the body is above the limit of {max_bytes} bytes")
 
 
-def _parse(body: bytes, request: Request, hosted: HostedModel | None) -> GenerationRequest:
+def parse_body(body: bytes, request: Request, hosted: HostedModel | None = None) -> GenerationRequest:
+    """What the body and the headers ask for. Raises UndecodableRequest or InvalidRequest."""
     content = apply_headers(decode_json(body), request.headers, names_model=hosted is None)
     generation = parse_request(content, request.state.request_id)
     if hosted is not None:

@@ -16,6 +16,7 @@ from app.core import Health
 from app.invoker.resolve import offered_schedulers
 from app.invoker.service import Service
 from app.roms.catalog import Rom
+from app.roms.manifest import NO_PRESET
 from app.wire.native import InvocationRequest
 
 router = APIRouter()
@@ -104,7 +105,7 @@ def _schema_for(rom: Rom) -> dict[str, Any]:
     preset, limits = rom.manifest.presets["default"], rom.manifest.limits
     fields = schema["properties"]
     fields["model"] = {"enum": ["auto", rom.id], "default": "auto"}
-    fields["preset"] = {"enum": list(rom.manifest.presets), "default": "default"}
+    fields["preset"] = {"enum": [*rom.manifest.presets, NO_PRESET], "default": "default"}
     own_class = adapted_class(rom.model_directory)
     offered = offered_schedulers(rom.manifest, own_class)
     fields["scheduler"] = {"enum": list(offered), "default": preset.scheduler or own_class}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from app.core import Decoder
@@ -184,6 +185,16 @@ class Backend(LoadedModel, Protocol):
 
         `upcast` computes in float32; `tiled` a part of the picture at a time, in less memory and not quite the same.
         """
+
+
+class Embedder(LoadedModel, Protocol):
+    """A loaded model of pictures and texts. It computes on the CPU, in any thread."""
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, float64 [N, D]."""
+
+    def images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Unit vectors, float64 [N, D], of RGB pictures of any size, uint8 [H, W, 3] each."""
 
 
 @dataclass(frozen=True)

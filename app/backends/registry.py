@@ -12,10 +12,12 @@ from app.backends.options import LoadOptions
 from app.backends.pool import ComponentPool
 from app.errors import ManifestError
 from app.roms.catalog import Rom
+from app.roms.manifest import EMBEDDER_FAMILY
 
 if TYPE_CHECKING:
     from app.backends.base import Backend, LoadedModel, Upscaler
 
+_FLOAT32_BYTES = 4
 Loader = Callable[[Rom, LoadOptions, ComponentPool], "LoadedModel"]
 
 
@@ -37,6 +39,12 @@ def _upscaler(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Upscaler:
     return load_upscaler(rom, options, pool)
 
 
+def _clip(rom: Rom, options: LoadOptions, pool: ComponentPool) -> LoadedModel:
+    from app.backends.clip import load_clip
+
+    return load_clip(rom, options, pool)
+
+
 def _fake(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Backend:
     from app.backends.fake import FakeBackend
 
@@ -47,6 +55,7 @@ FAMILIES: dict[str, Loader] = {
     "stable_diffusion": _stable_diffusion,
     "stable_diffusion_xl": _stable_diffusion_xl,
     "upscaler": _upscaler,
+    "clip": _clip,
     "fake": _fake,
 }
 
@@ -93,6 +102,8 @@ def foretell_parts(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Mappi
     """
     if rom.manifest.family not in FAMILIES or rom.manifest.family == "fake":
         return {}
+    if rom.manifest.family == EMBEDDER_FAMILY:  # on the CPU, in float32
+        return {one.outline: one.num_parameters * _FLOAT32_BYTES for one in rom.components}
     from app.backends.loading import foretell
 
     if _is_single_file(rom):

@@ -80,6 +80,29 @@ def _base64(path: Path | None) -> str | None:
 
 
 @app.command()
+def route(
+    prompt: str,
+    candidates: Annotated[
+        list[str] | None, typer.Option("--candidate", help="Only this ROM, and others told so.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="auto, rules, classifier or similarity.")] = "auto",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    timeout_s: Annotated[float | None, typer.Option(help="Seconds that it may take.")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Ask a service which ROM would answer a prompt now, and why. Nothing is drawn."""
+    from app.cli.route import print_route
+
+    asked = {"prompt": prompt, "num_inference_steps": steps, "timeout_s": timeout_s}
+    routing = {"mode": mode, "candidates": candidates or None}
+    fields = {name: value for name, value in asked.items() if value is not None}
+    with Client(url) as client:
+        print_route(
+            or_leave(lambda: client.route(**fields, routing={k: v for k, v in routing.items() if v is not None}))
+        )
+
+
+@app.command()
 def serve() -> None:
     """Run the service: nginx and one gunicorn worker."""
     script = Path(package.__file__).resolve().parent.parent / "serve"

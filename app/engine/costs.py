@@ -85,6 +85,14 @@ class StepCost:
         return knee if knee and max(tried) >= 2 * knee else None
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast a ROM has been here, in seconds a latent cell."""
+
+    step_s: float  # of a forward, for each row
+    decode_s: float  # of an image
+
+
 class LaneCosts:
     """All that is known of one ROM at one latent shape."""
 
@@ -132,6 +140,14 @@ class Costs:
                 self._lanes.popitem(last=False)
         self._lanes.move_to_end(key)
         return self._lanes[key]
+
+    def paces(self) -> dict[str, Pace]:
+        """Of each ROM that has run: as it was at the shape that ran last."""
+        return {
+            rom_id: Pace(lane.step.row_s() / math.prod(shape[1:]), lane.decode["full"].mean_s / math.prod(shape[1:]))
+            for (rom_id, shape), lane in self._lanes.items()
+            if lane.step.is_measured
+        }
 
     def _row_prior_s(self, rom_id: str, info: BackendInfo, latent_shape: tuple[int, ...]) -> float:
         cells = math.prod(latent_shape[1:])

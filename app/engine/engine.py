@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from traceback import clear_frames
 
 import torch
@@ -21,8 +20,10 @@ from app.engine.batcher import Batcher, finished_by, requests_of
 from app.engine.care import DeviceCare, StepObserver
 from app.engine.costs import Costs
 from app.engine.embeddings import PromptEncoder
+from app.engine.outlook import Outlook, backlog_s
 from app.engine.planner import Planner, Smaller
 from app.engine.room import Room
+from app.engine.smaller import smaller_versions
 from app.engine.state import Listener, RequestState, Row, encode_prompts, latent_shape, lay_out_path, lay_out_rows
 from app.engine.upscaling import UpscaleState, Upscaling, UpscalingCosts
 from app.errors import NotReady
@@ -89,7 +90,7 @@ class Engine:
             if upscaling is not None:
                 state.upscaling = upscaling
                 state.upscale_costs = self._upscaling_costs.of(upscaling, params.height, params.width)
-            self._accept(state, state.needed_steps, self._smaller(state))
+            self._accept(state, state.needed_steps, smaller_versions(state, self._costs))
         return state
 
     def submit_upscaling(
@@ -112,6 +113,12 @@ class Engine:
     def stalled_s(self) -> float:
         """How long the engine has had work and made no progress, in seconds. Never waits."""
         return self._clock() - self._progress_at if self._accepted else 0.0
+
+    def outlook(self) -> Outlook:
+        """What one more request has to expect."""
+        with self._wake:
+            demands, now = [state.demand() for state in self._accepted], self._clock()
+            return Outlook(backlog_s(demands, self._busy_until, now, _MAX_WAIT_TICKS), self._costs.paces())
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Stop after the current step. Requests that are still unfinished fail with NotReady."""
@@ -162,17 +169,6 @@ class Engine:
             self._closed = True
         for state in list(self._accepted):
             state.future.set_exception(NotReady("the service stopped before this image was done", retry_after_s=5))
-
-    def _smaller(self, state: RequestState) -> Iterator[Smaller]:
-        """The same request at half the width and height, and at a quarter."""
-        params, backend = state.params, state.backend
-        for divisor in (2, 4):
-            width, height = params.width // divisor, params.height // divisor
-            if width % backend.info.vae_scale_factor or height % backend.info.vae_scale_factor:
-                return
-            shape = latent_shape(replace(params, width=width, height=height), backend)
-            lane = self._costs.of(state.rom_id, backend.info, shape)
-            yield Smaller(replace(state.demand(), lane=lane, decode_s=state.decode_on(lane)), width, height)
 
     def _accept(self, state: RequestState | UpscaleState, needed_steps: int, smaller: Iterable[Smaller] = ()) -> None:
         """Give it a plan and let it in. Raises Overloaded. The caller holds the lock."""

@@ -24,12 +24,16 @@ class Admission:
         self._inside = 0
         self._changed = threading.Condition()
 
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Hold a place while a request is served. Raises NotReady or Overloaded."""
+    def require_ready(self) -> None:
+        """Raises NotReady."""
         health, reason = self._health.read()
         if health is not Health.READY:
             raise NotReady(reason, retry_after_s=_RETRY_AFTER_S)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Hold a place while a request is served. Raises NotReady or Overloaded."""
+        self.require_ready()
         with self._changed:
             if self._inside >= self._max_queue_size:
                 raise Overloaded(

@@ -7,13 +7,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.core import GeneratedImage, GenerationRequest, GenerationResult, Health, Notice, Timings
+from app.core import (
+    GeneratedImage,
+    GenerationRequest,
+    GenerationResult,
+    Health,
+    Notice,
+    RouteExplanation,
+    Timings,
+)
 from app.estimates import Estimate
 from app.health import HealthMonitor
 from app.imaging import encode_within
 from app.invoker.admission import Admission
 from app.invoker.jobs import Job
-from app.invoker.router import route
+from app.invoker.router import Router
 from app.invoker.runner import Runner
 from app.invoker.source import read_source
 from app.invoker.supply import Supply
@@ -32,7 +40,6 @@ class InvokerLimits:
     max_queue_size: int  # requests accepted and not yet answered
     request_timeout_s: float
     max_image_bytes: int  # of all encoded images of one response
-    default_rom: str | None
 
 
 class Invoker:
@@ -42,6 +49,7 @@ class Invoker:
         self,
         supply: Supply,
         engine: Future[Engine],
+        router: Router,
         health: HealthMonitor,
         metrics: Metrics,
         limits: InvokerLimits,
@@ -49,6 +57,7 @@ class Invoker:
         self.supply = supply
         self.catalog = supply.library.catalog
         self.cache = supply.cache
+        self.router = router
         self._engine = engine
         self._pixel_encoding = Estimate(_PIXEL_ENCODING_PRIOR_S)
         self._runner = Runner(supply, engine, self._pixel_encoding)
@@ -61,6 +70,12 @@ class Invoker:
         """Answer one request. Raises a CartridgeError."""
         with self._admission.enter():
             return self._serve(job)
+
+    def explain(self, request: GenerationRequest) -> RouteExplanation:
+        """Which ROM would answer now, and why. Nothing is run. Raises a CartridgeError."""
+        self._admission.require_ready()
+        timeout_s, _ = self._timeout_s(request)
+        return self.router.explain(request, timeout_s)
 
     def drain(self, timeout_s: float) -> bool:
         """Refuse new requests and wait for the accepted ones; those that do not end in time fail with NotReady.
@@ -79,7 +94,7 @@ class Invoker:
         request = job.request
         timeout_s, notices = self._timeout_s(request)
         source, remarks = read_source(request.params)
-        decision = route(request.model, self.catalog, self.cache.resident(), self.limits.default_rom)
+        decision = self.router.explain(request, job.started_at + timeout_s - time.monotonic()).decision
         made = self._runner.run(job, decision, job.started_at + timeout_s, source)
         result, timings = made.result, Timings()
         timings.load_s, timings.queue_s, timings.encode_s = made.load_s, result.queue_s, result.encode_s
@@ -106,7 +121,7 @@ class Invoker:
             completed_steps=result.completed_steps,
             route=made.decision,
             timings=timings,
-            notices=(*notices, *remarks, *made.notices, *encoded.notices),
+            notices=(*notices, *remarks, *decision.notices, *made.notices, *encoded.notices),
         )
 
     def _timeout_s(self, request: GenerationRequest) -> tuple[float, list[Notice]]:

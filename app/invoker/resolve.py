@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.core import SCHEDULERS, Decoder, GenerationParams, Notice, Prompt, ResolvedParams, Task
 from app.errors import InvalidRequest
 from app.imaging import Source
-from app.roms.manifest import Preset, RomManifest
+from app.roms.manifest import NO_PRESET, Preset, RomManifest
 
 MAX_SEED = 2**63 - 1
 _DEFAULT_STRENGTHS: Mapping[Task, float] = {"text-to-image": 1.0, "image-to-image": 0.8, "inpainting": 1.0}
@@ -45,7 +45,9 @@ def resolve(
     guidance = preset.guidance_scale if params.guidance_scale is None else params.guidance_scale
     scheduler = params.scheduler or preset.scheduler or model.scheduler
     notices += _scheduler_notices(scheduler, manifest, model, is_chosen=bool(params.scheduler or preset.scheduler))
-    negative = params.negative_prompt if params.negative_prompt is not None else manifest.negative_prompt or None
+    negative = params.negative_prompt
+    if negative is None and params.preset != NO_PRESET:
+        negative = manifest.negative_prompt or None
     if guidance <= 1:
         asked = {"negative_prompt": params.negative_prompt, "guidance_interval": params.guidance_interval}
         useless = "has no effect at a guidance_scale of 1 or less"
@@ -92,8 +94,8 @@ def _scheduler_notices(scheduler: str, manifest: RomManifest, model: ModelDefaul
 
 
 def _steps(params: GenerationParams, preset: Preset, manifest: RomManifest, model: ModelDefaults) -> int:
-    steps = params.num_inference_steps or preset.num_inference_steps
     allowed = min(manifest.limits.max_steps, model.num_train_timesteps)
+    steps = params.num_inference_steps or min(preset.num_inference_steps, allowed)
     if not 1 <= steps <= allowed:
         reason = f"must be 1 to {allowed} for ROM {manifest.id!r}, not {steps}"
         raise InvalidRequest(reason, param="num_inference_steps")
@@ -103,15 +105,22 @@ def _steps(params: GenerationParams, preset: Preset, manifest: RomManifest, mode
 def _prompt(params: GenerationParams, manifest: RomManifest) -> Prompt:
     if not params.prompts[0]:
         raise InvalidRequest(f"ROM {manifest.id!r} needs one", param="prompt")
-    filled = tuple(manifest.prompt_template.replace("{prompt}", prompt) for prompt in params.prompts)
+    filled = tuple(params.prompts if params.preset == NO_PRESET else (_fill(one, manifest) for one in params.prompts))
     return filled[0] if isinstance(params.prompt, str) else filled
 
 
+def _fill(prompt: str, manifest: RomManifest) -> str:
+    """What the ROM makes of a prompt: the trigger words that it does not have before it, and the template around it."""
+    missing = (word for word in manifest.trigger_words if word.lower() not in prompt.lower())
+    return manifest.prompt_template.replace("{prompt}", ", ".join((*missing, prompt)))
+
+
 def _preset(params: GenerationParams, manifest: RomManifest) -> Preset:
-    if params.preset not in manifest.presets:
-        known = ", ".join(manifest.presets)
+    preset = manifest.preset(params.preset)
+    if preset is None:
+        known = ", ".join((*manifest.presets, NO_PRESET))
         raise InvalidRequest(f"ROM {manifest.id!r} has no preset {params.preset!r}; it has {known}", param="preset")
-    return manifest.presets[params.preset]
+    return preset
 
 
 def _task(source: Source | None, manifest: RomManifest, model: ModelDefaults) -> Task:
@@ -170,8 +179,7 @@ def _side(name: str, asked: int | None, default: int, multiple: int) -> int:
 
 def seeds_of(params: GenerationParams, manifest: RomManifest) -> tuple[int, ...]:
     """One seed an image: as given, or `seed` counted up, or a random one counted up."""
-    prompts = len(params.prompts)
-    count = len(params.seeds) if params.seeds is not None else params.num_images_per_prompt * prompts
+    prompts, count = len(params.prompts), params.num_images
     if count % prompts:
         raise InvalidRequest(f"{count} are not as many for each of {prompts} prompts", param="seeds")
     if count > manifest.limits.max_batch:

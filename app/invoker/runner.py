@@ -80,7 +80,7 @@ class Runner:
         resident = twin.id in self._supply.cache.resident()
         reason = f"the faster twin of {rom.id!r}, which had no time left"
         decision = replace(decision, rom_id=twin.id, reason=reason, resident=resident)
-        if params.preset not in twin.manifest.presets:
+        if twin.manifest.preset(params.preset) is None:
             params = replace(params, preset="default")
         made = self._run_on(twin, job, decision, params, source, upscaling, deadline)
         return replace(made, notices=(*made.notices, Notice("degraded", "model", f"{twin.id!r} is {reason}")))
@@ -147,7 +147,7 @@ class Runner:
     ) -> tuple[RequestState, list[Notice]]:
         """Hand it to the engine as asked or, for `degrade`, in the first lighter version that has the time."""
         engine, request = self._engine.result(), job.request
-        preset = rom.manifest.presets[asked.preset]
+        preset = rom.manifest.preset(asked.preset) or Preset()
         answer_by = self._answer_by(asked, deadline)
 
         def submit(params: ResolvedParams) -> RequestState:
@@ -170,7 +170,7 @@ class Runner:
 
     def _twin(self, rom: Rom, job: Job) -> Rom | None:
         request = job.request
-        preset: Preset | None = rom.manifest.presets.get(request.params.preset)
+        preset = rom.manifest.preset(request.params.preset)
         if request.on_deadline != "degrade" or preset is None or preset.twin is None or "twin" not in preset.degrade:
             return None
         twin = self._catalog.roms.get(preset.twin)

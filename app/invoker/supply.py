@@ -45,6 +45,10 @@ class Supply:
             return "pulling"
         return "remote" if self.library.missing_bytes(rom) else "on_disk"
 
+    def expected_s(self, rom: Rom) -> float:
+        """Until it is in memory, at most."""
+        return self.library.expected_fetch_s(rom) + self.cache.expected_load_s(rom)
+
     @contextmanager
     def _lease(self, rom: Rom, job: Job, deadline: float) -> Iterator[LoadedModel]:
         """Hold what the ROM is in memory, brought and loaded first where need be. `deadline` is on the monotonic clock.
@@ -68,7 +72,7 @@ class Supply:
             raise RomUnavailable(f"ROM {rom.id!r} is out of service: {error.message}", param="model") from error
 
     def _check_time(self, rom: Rom, timeout_s: float) -> None:
-        expected_s = self._expected_s(rom)
+        expected_s = self.expected_s(rom)
         if expected_s > timeout_s:
             self.library.fetch(rom).add_done_callback(self._load_ahead)
             reason = f"ROM {rom.id!r} is being loaded, which takes {expected_s:.1f} s; {timeout_s:.1f} s are left"
@@ -78,9 +82,6 @@ class Supply:
         if not fetched.exception():
             self.cache.prefetch(fetched.result())
 
-    def _expected_s(self, rom: Rom) -> float:
-        return self.library.expected_fetch_s(rom) + self.cache.expected_load_s(rom)
-
     def _fetch(self, rom: Rom, job: Job, deadline: float) -> Rom:
         fetched = self.library.fetch(rom)
         awaited: tuple[Future[Any], ...] = (fetched, job.cancelled)
@@ -88,5 +89,5 @@ class Supply:
         if job.is_cancelled:
             raise Cancelled("cancelled before its ROM was there")
         if not fetched.done():
-            raise NotReady(f"ROM {rom.id!r} is still on its way", retry_after_s=self._expected_s(rom))
+            raise NotReady(f"ROM {rom.id!r} is still on its way", retry_after_s=self.expected_s(rom))
         return fetched.result()

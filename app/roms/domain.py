@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 DOMAIN_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 Words = tuple[Annotated[str, Field(min_length=1)], ...]
-Degree = Annotated[float, Field(gt=0, le=1)]  # of membership
+Degree = Annotated[float, Field(gt=0, le=1)]
 
 
 class Rule(BaseModel):
@@ -24,7 +24,7 @@ class Rule(BaseModel):
     name: str = Field(min_length=1)  # as the reason of a decision tells it
     pattern: str = ""
     tags: Words = ()
-    degree: Degree = 0.7
+    degree: Degree = 0.7  # of membership
     against: bool = False  # whether it speaks against the domain
 
     @field_validator("pattern")
@@ -44,7 +44,7 @@ class Rule(BaseModel):
 
 
 class Domain(BaseModel):
-    """ROMs of one domain are twins: any of them will do, and what it costs decides."""
+    """ROMs of one domain are twins: any of them will do, and their adeptness and what they cost decide."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,3 +55,4 @@ class Domain(BaseModel):
     examples: Words = ()  # prompts as its users write them
     avoid: Words = ()  # words of what it is no good at
     rules: tuple[Rule, ...] = ()
+    adeptness: Degree = 1.0  # how often this ROM draws right what is of the domain: of twins the better goes first

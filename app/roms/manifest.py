@@ -21,8 +21,10 @@ ROM_ID = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 MANIFEST_NAME = "rom.yaml"
 INDEX_NAME = "model_index.json"
 TINY_DECODER = "vae_tiny"  # the folder of an AutoencoderTiny beside the full autoencoder
+NO_PRESET = "none"  # asked for by those who want the model as it is
 UPSCALER_FAMILY = "upscaler"
-INSTRUMENT_FAMILIES = ("clip", "vq")  # models that others use: they make no images by themselves
+EMBEDDER_FAMILY = "clip"
+INSTRUMENT_FAMILIES = (EMBEDDER_FAMILY, "vq")  # models that others use: they make no images by themselves
 _FAMILY_OF_PIPELINE = {
     "StableDiffusionPipeline": "stable_diffusion",
     "StableDiffusionImg2ImgPipeline": "stable_diffusion",
@@ -89,7 +91,7 @@ class Expected(_Frozen):
     """What is to be expected of the ROM before it has run here."""
 
     memory_bytes: int | None = Field(default=None, ge=0)  # loaded, in half precision
-    speed_ratio: float = Field(default=1.0, gt=0)  # images a second, at its defaults, over those of its domain's first
+    speed_ratio: float | None = Field(default=None, gt=0)  # steps a second, over those of another of its domain
 
 
 class RomFile(_Frozen):
@@ -116,8 +118,18 @@ class RomManifest(_Frozen):
     expected: Expected = Expected()
     files: tuple[RomFile, ...] = ()
 
+    def preset(self, name: str) -> Preset | None:
+        """The preset of this name; `none` is there in every ROM, and adds nothing."""
+        return Preset() if name == NO_PRESET else self.presets.get(name)
+
+    @property
+    def domain_name(self) -> str:
+        return self.domain.name or self.id
+
     @model_validator(mode="after")
     def _complete(self) -> RomManifest:
+        if NO_PRESET in self.presets:
+            raise ValueError(f"presets: {NO_PRESET!r} is the name of what adds nothing")
         if "{prompt}" not in self.prompt_template:
             raise ValueError("prompt_template must contain {prompt}")
         if self.base == self.id:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from app.core import (
     Decoder,
@@ -21,6 +22,7 @@ from app.core import (
     OutputOptions,
 )
 from app.errors import CartridgeError, InvalidRequest, Overloaded, UndecodableRequest
+from app.wire.routing import Routing, describe_decision
 
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 200_000
@@ -56,6 +58,7 @@ class InvocationRequest(BaseModel):
     height: int | None = Field(default=None, ge=8)
     num_images_per_prompt: int = Field(default=1, ge=1)
     preset: str = "default"
+    routing: Routing = Field(default=Routing())
     image: str | None = Field(default=None, min_length=1)
     mask_image: str | None = Field(default=None, min_length=1)
     mask_mode: MaskMode = "white"
@@ -156,12 +159,7 @@ def render_result(result: GenerationResult) -> bytes:
             for image in result.images
         ],
         "effective": {**asdict(result.effective), "completed_steps": result.completed_steps},
-        "routing": {
-            "chosen": result.route.rom_id,
-            "scores": dict(result.route.scores),
-            "reason": result.route.reason,
-            "resident": result.route.resident,
-        },
+        "routing": describe_decision(result.route),
         "timings": {name: round(seconds, 6) for name, seconds in asdict(result.timings).items()},
         "warnings": [asdict(notice) for notice in result.notices],
     }
@@ -201,12 +199,21 @@ def _first_problem(error: ValidationError, spelled: dict[str, Any]) -> InvalidRe
     # a wrong name before what is missing because of it
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     field = str(first["loc"][0])
+    if field == "routing" and len(first["loc"]) > 1:
+        return _routing_problem(first)
     if first["type"] == "extra_forbidden":
         known = ", ".join(InvocationRequest.model_fields)
         return InvalidRequest(f"unknown field {field[:80]!r}; known: {known}", param=field[:80])
     name = next((name for name in spelled if ALIASES.get(name, name) == field), field)
     message = first["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{name}: {message}", param=name)
+
+
+def _routing_problem(problem: ErrorDetails) -> InvalidRequest:
+    name = ".".join(map(str, problem["loc"]))[:80]
+    if problem["type"] == "extra_forbidden":
+        return InvalidRequest(f"unknown field {name!r}; known: {', '.join(Routing.model_fields)}", param=name)
+    return InvalidRequest(f"{name}: {problem['msg']}", param=name)
 
 
 def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
@@ -236,6 +243,7 @@ def _to_core(body: InvocationRequest, request_id: str) -> GenerationRequest:
         request_id=body.request_id or request_id,
         params=params,
         model=body.model,
+        routing=body.routing.to_core(),
         output=OutputOptions(body.output_format, body.output_compression),
         timeout_s=body.timeout_s,
         on_deadline=body.on_deadline,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from evaluation.clip import image_processor
+from app.backends.clip import image_processor
 from tests.support.tiny_models import MAX_TOKENS, make_tokenizer
 
 

@@ -16,6 +16,7 @@ from app.invoker.jobs import Job
 from app.invoker.service import Service
 from app.settings import Settings
 from deploy.running import wait_until
+from tests.support.tiny_clip import build_tiny_clip
 
 _PATIENCE_S = 60.0
 
@@ -77,6 +78,13 @@ def test_a_broken_rom_does_not_stop_the_others(store: Path) -> None:
         assert service.health.read()[0] is Health.READY
         wait_until(lambda: "cid" in service.invoker.catalog.quarantined, _PATIENCE_S)
         assert "unheard_of" in service.invoker.catalog.quarantined["cid"]
+
+
+def test_a_model_that_others_use_is_waited_for_until_it_is_there(store: Path) -> None:
+    build_tiny_clip(store / "clip")
+    (store / "clip" / "rom.yaml").write_text("id: clip\nfamily: clip\n")
+    with started(store, ready=("clip", "ann")) as service:
+        assert service.health.read()[0] is Health.READY
 
 
 @pytest.mark.parametrize("ready", ["all", ("cid",)])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 
+from app.backends.clip import Clip
 from app.errors import ManifestError
 from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, RomManifest, read_json, read_manifest
 from app.roms.selection import select
-from evaluation.clip import Clip
 from evaluation.rom import load_pipeline
 from training.denoising import Conditions
 from training.own.errors import OwnDataError

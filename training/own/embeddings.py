@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
+from app.backends.clip import Clip
 from app.roms.weights import sha256_of
-from evaluation.clip import Clip
 from training.loop import autocast
 from training.own.images import OwnImages, load_images
 from training.own.row_store import KEY_BYTES, Compute, RowStore

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from evaluation.prompts import familiar, held_out, prompt_sets
+import numpy as np
+
+from evaluation.prompts import prompt_sets, prompts_of
+from evaluation.subjects import DIGITS, SUBJECTS
 from training.scenes import held_out_combinations
 
 
@@ -20,13 +23,13 @@ def test_only_the_held_out_set_is_held_out() -> None:
 
 def test_every_held_out_combination_is_asked_before_any_is_repeated() -> None:
     combinations = held_out_combinations()
-    asked = [(p.spec.objects[0].shape, p.spec.objects[0].colour, p.spec.background) for p in held_out(128)]
+    asked = [(p.spec.objects[0].shape, p.spec.objects[0].colour, p.spec.background) for p in prompts_of("held out")]
     assert set(asked[: len(combinations)]) == set(combinations)
 
 
 def test_prompts_repeat_themselves_and_start_alike_whatever_their_number() -> None:
     assert prompt_sets() == prompt_sets()
-    assert familiar("two objects", 8) == prompt_sets()["two objects"][:8]
+    assert prompts_of("two objects", 8) == prompt_sets()["two objects"][:8]
 
 
 def test_captions_name_everything() -> None:
@@ -37,3 +40,17 @@ def test_captions_name_everything() -> None:
 def test_seeds_differ() -> None:
     seeds = [prompt.seed for prompts in prompt_sets().values() for prompt in prompts]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_numbers_are_asked_for_by_their_length() -> None:
+    sets = prompt_sets(DIGITS)
+    assert [{len(prompt.spec.digits) for prompt in prompts} for prompts in sets.values()] == [{1}, {2}, {3}]
+    assert {len(prompts) for prompts in sets.values()} == {128}
+
+
+def test_every_subject_judges_what_it_draws_itself_to_be_right() -> None:
+    rng = np.random.default_rng(3)
+    for name, subject in SUBJECTS.items():
+        prompts = [prompt for kind in subject.kinds for prompt in prompts_of(kind, 12, subject)]
+        right = [subject.judge(prompt.spec, subject.draw(prompt.spec, rng)).all_right for prompt in prompts]
+        assert np.mean(right) > 0.8, name

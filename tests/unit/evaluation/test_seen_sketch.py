@@ -51,4 +51,4 @@ def test_prompts_of_sketches_ask_for_the_same_scenes_in_ink() -> None:
     assert all(any(word in prompt.text for word in ("ink", "sketch", "hatched")) for prompt in inked)
     rng = np.random.default_rng(2)
     first = inked[0]
-    assert judge(first.spec, first.subject.draw(first.spec, rng), first.subject.read).all_right
+    assert first.subject.judge(first.spec, first.subject.draw(first.spec, rng)).all_right

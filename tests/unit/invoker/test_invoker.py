@@ -35,9 +35,10 @@ from tests.support.backends import GatedBackend, TroubledBackend, UndecodableBac
 from tests.support.bench import StepLog
 from tests.support.loader import footprint_of, library_of
 from tests.support.roms import make_rom
+from tests.support.routers import make_router
 
 PATIENCE_S = 120.0  # only a test that fails, or a machine that starves it, waits this long
-LIMITS = InvokerLimits(max_queue_size=2, request_timeout_s=PATIENCE_S, max_image_bytes=1_000_000, default_rom=None)
+LIMITS = InvokerLimits(max_queue_size=2, request_timeout_s=PATIENCE_S, max_image_bytes=1_000_000)
 
 
 class Stand:
@@ -56,7 +57,8 @@ class Stand:
         self.cache = ModelCache(self.load, footprint_of, 1_000_000)
         started: Future[Engine] = Future()
         started.set_result(engine)
-        self.invoker = Invoker(Supply(library, self.cache), started, self.health, Metrics(), limits)
+        supply = Supply(library, self.cache)
+        self.invoker = Invoker(supply, started, make_router(supply, started), self.health, Metrics(), limits)
         self.health.become(Health.READY, "ready")
 
     def load(self, rom: Rom) -> Backend:

@@ -210,3 +210,28 @@ def test_class_of_the_roms_own_files_can_be_asked_for_and_is_told() -> None:
 @pytest.mark.parametrize("asked", [{"scheduler": "ddim"}, {"preset": "fast"}])
 def test_scheduler_that_somebody_chose_is_no_stand_in(asked: dict[str, Any]) -> None:
     assert resolved(replace(MODEL, unoffered_scheduler="PNDMScheduler"), **asked)[1] == []
+
+
+def test_without_a_preset_the_model_is_taken_as_it_is() -> None:
+    params, notices = resolved(preset="none", seed=7)
+    assert notices == []
+    assert (params.prompt, params.negative_prompt, params.preset) == ("a circle", None, "none")
+    assert (params.num_inference_steps, params.guidance_scale, params.scheduler) == (30, 7.5, "ddim")
+
+
+def test_what_is_asked_counts_without_a_preset_too() -> None:
+    params, _ = resolved(preset="none", negative_prompt="dull", num_inference_steps=3)
+    assert (params.negative_prompt, params.num_inference_steps) == ("dull", 3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "filled"),
+    [
+        ("a fox", "mdjrny-v4 style, 4k, a fox, sharp"),
+        ("a fox, MDJRNY-v4 style", "4k, a fox, MDJRNY-v4 style, sharp"),
+    ],
+)
+def test_trigger_words_that_a_prompt_has_not_are_put_before_it(prompt: str, filled: str) -> None:
+    words = {"trigger_words": ["mdjrny-v4 style", "4k"], "prompt_template": "{prompt}, sharp"}
+    manifest = RomManifest.model_validate(ROM | words)
+    assert resolve(GenerationParams(prompt), manifest, MODEL)[0].prompt == filled

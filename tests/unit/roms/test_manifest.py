@@ -48,6 +48,7 @@ def test_everything_a_manifest_says_is_read(directory: Path) -> None:
                 {"name": "counts", "pattern": "three|four", "tags": [], "degree": 0.5, "against": False},
                 {"name": "tags", "pattern": "", "tags": ["1girl"], "degree": 1.0, "against": True},
             ],
+            "adeptness": 0.9,
         },
         "presets": {
             "default": {
@@ -215,3 +216,7 @@ def test_directory_name_becomes_an_id(name: str, rom_id: str) -> None:
 def test_a_file_outside_the_rom_is_refused(path: str) -> None:
     with pytest.raises(ValidationError):
         RomFile(path=path, bytes=1, sha256=DIGEST)
+
+
+def test_no_preset_is_named_none(directory: Path) -> None:
+    assert "presets" in refusal(directory, presets={"none": {}})

@@ -10,9 +10,9 @@ import torch
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from app.backends.clip import Clip
 from app.roms.manifest import read_manifest
 from app.roms.verification import VerifiedFiles
-from evaluation.clip import Clip
 from evaluation.clip_score import clip_scores
 from evaluation.zero_shot import accuracies, caption_accuracy
 from training.clip import info_nce, new_clip, scale_pictures, sincos_positions

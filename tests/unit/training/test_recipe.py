@@ -45,6 +45,13 @@ def test_a_recipe_ends_in_a_rom_with_digests(store: Path, name: str) -> None:
     assert rom.manifest.license and rom.manifest.source and rom.manifest.domain.description
 
 
+@every_recipe
+def test_no_config_tells_of_the_machine_that_made_it(store: Path, name: str) -> None:
+    configs = list((store / name).rglob("*.json"))
+    assert configs
+    assert not [path for path in configs if str(store.parent) in path.read_text(encoding="utf-8")]
+
+
 @every_generator
 def test_the_rom_is_served_by_our_backend(store: Path, name: str) -> None:
     backend = load_backend(read_rom(store / name), LoadOptions("cpu", "float32"))

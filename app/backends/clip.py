@@ -1,8 +1,9 @@
-"""A CLIP in the layout of transformers: pictures and texts to unit vectors of one space (Radford et al. 2021)."""
+"""The family `clip`: pictures and texts to unit vectors of one space (Radford et al. 2021), in transformers' layout."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,29 @@ import torch.nn.functional as F
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from app.backends.options import LoadOptions
+from app.backends.pool import ComponentPool
+from app.backends.weights import Placement, load_model
+from app.errors import ManifestError
+from app.roms.catalog import Rom
+
 _BATCH = 64
+_FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What the cache needs to know of a loaded CLIP."""
+
+    parts: Mapping[str, int]  # bytes of its weights
+
+    @property
+    def nbytes(self) -> int:
+        return sum(self.parts.values())
 
 
 class Clip:
-    """Both towers with what prepares their inputs. Every picture and text is embedded by itself."""
+    """Both towers with what prepares their inputs. Each input is embedded by itself; threads may share it."""
 
     name = "CLIP"
 
@@ -24,6 +43,16 @@ class Clip:
     ) -> None:
         self._model, self._tokenizer, self._processor = model.eval(), tokenizer, processor
         self.origin, self.name = origin, f"CLIP {origin}".strip()  # the folder's name
+        self.info = ClipInfo({f"clip {id(self)}": sum(tensor.nbytes for tensor in model.parameters())})
+
+    def park(self) -> None:
+        """It is on the CPU, beside the thread that owns the device."""
+
+    def resume(self) -> None:
+        """It never left."""
+
+    def unload(self) -> None:
+        """Its memory goes with the last who holds it."""
 
     @classmethod
     def load(cls, directory: Path) -> Clip:
@@ -59,6 +88,18 @@ class Clip:
             states = self._model.text_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
             parts.append(_unit(self._model.text_projection(states.pooler_output)))
         return np.concatenate(parts)
+
+
+def load_clip(rom: Rom, options: LoadOptions, pool: ComponentPool) -> Clip:
+    """On the CPU, in float32. Raises ManifestError."""
+    placement = Placement(torch.device("cpu"), torch.float32)
+    try:
+        model = load_model(CLIPModel, rom.directory, placement)
+        tokenizer = CLIPTokenizer.from_pretrained(rom.directory, local_files_only=True)
+        processor = CLIPImageProcessorPil.from_pretrained(rom.directory, local_files_only=True)
+    except _FOREIGN as error:
+        raise ManifestError(f"the model does not load: {str(error).strip().splitlines()[0]}") from error
+    return Clip(model, tokenizer, processor, rom.id)
 
 
 def image_processor(size: int) -> CLIPImageProcessorPil:
