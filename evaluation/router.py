@@ -63,7 +63,7 @@ def _embedding(clip: Path | None) -> Embed | None:
     """ValueError or OSError naming the option where there is no CLIP."""
     if clip is None:
         return None
-    from evaluation.clip import Clip
+    from app.backends.clip import Clip
 
     try:
         return Clip.load(clip).texts

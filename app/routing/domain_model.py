@@ -87,7 +87,7 @@ class DomainModel:
 
     @property
     def modes(self) -> tuple[Mode, ...]:
-        """Those that `read` can do: similarity needs an embedding, and auto a source of weight."""
+        """Those that `read` can do: similarity needs an embedding."""
         return tuple(self._calibrations)
 
     @classmethod
@@ -100,8 +100,8 @@ class DomainModel:
     ) -> DomainModel:
         """Learns the domains of the manifests, by ROM id; in the order in which they are, the same always.
 
-        `background` are texts of no domain; those that come with this package unless told. ValueError where there are
-        no manifests or no source has a weight.
+        Where none of the sources that are there has a weight, they weigh the same. `background` are texts of no domain;
+        those that come with this package unless told. ValueError where there are no manifests.
         """
         if not manifests:
             raise ValueError("there are no ROMs to tell apart")
@@ -118,6 +118,8 @@ class DomainModel:
         read: dict[Mode, np.ndarray] = {"rules": choice(degrees), "classifier": unseen}
         if similarity is not None:
             read["similarity"] = similarity.unseen()
+        if not any(weights.get(source, 0.0) > 0 for source in read):
+            weights = dict.fromkeys(read, 1.0)
         pooled: dict[Mode, np.ndarray] = {"auto": pool(read, weights), **read}
         calibrations = {
             mode: Calibration.fit(one, labels, may_sharpen=mode not in ("auto", "rules"))  # see docs/routing.md

@@ -30,15 +30,11 @@ class DomainTexts:
         return told if told or self.examples else self.titles
 
 
-def domain_name(rom_id: str, manifest: RomManifest) -> str:
-    return manifest.domain.name or rom_id
-
-
 def domains_of(manifests: Mapping[str, RomManifest]) -> tuple[DomainTexts, ...]:
     """In the order of their first ROMs."""
     members: dict[str, list[tuple[str, RomManifest]]] = {}
     for rom_id, manifest in manifests.items():
-        members.setdefault(domain_name(rom_id, manifest), []).append((rom_id, manifest))
+        members.setdefault(manifest.domain_name, []).append((rom_id, manifest))
     return tuple(_together(name, roms) for name, roms in members.items())
 
 

@@ -81,6 +81,13 @@ def test_weights_decide_who_is_heard() -> None:
     assert read.probabilities == pytest.approx(read.sources["rules"])
 
 
+def test_where_what_has_weight_is_not_there_the_others_are_heard() -> None:
+    roms = fruit_and_trains()
+    waiting = DomainModel.fit(roms, {"similarity": 1.0}, background=BACKGROUND)
+    even = DomainModel.fit(roms, {"rules": 1.0, "classifier": 1.0}, background=BACKGROUND)
+    assert waiting.read("a pear in a train") == even.read("a pear in a train")
+
+
 def test_several_prompts_are_read_as_one(model: DomainModel) -> None:
     twice = model.read(("a ripe banana", "a ripe banana"))
     assert twice.probabilities == pytest.approx(model.read("a ripe banana").probabilities)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.backends.clip import Clip
 from app.routing.classifier import Corpus
 from app.routing.domains import domains_of
 from app.routing.similarity import NEAREST, Similarity, nearest_mean, unit
-from evaluation.clip import Clip
 from tests.support.domains import BACKGROUND, bag_of_letters, fruit_and_trains
 from tests.support.tiny_clip import build_tiny_clip
 
