@@ -72,7 +72,7 @@ train: install  ## make a ROM: ROM=shapes, sketch, digits, ... (hours on a CPU);
 eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed
 	@$(BIN)/python -m evaluation model_store/$(ROM) --metrics $(METRICS)
 
-ROUTER_SETS = evaluation/prompts/router_embedded.jsonl:model_store evaluation/prompts/router_public.jsonl:model_store/catalog
+ROUTER_SETS = evaluation/test_sets/embedded.jsonl:model_store evaluation/test_sets/public.jsonl:model_store/catalog
 
 eval-router: install  ## judge how prompts find their domains: our two sets, or PROMPTS=file.jsonl CATALOG=folder
 	@set -e; for set in $(if $(PROMPTS),"$(PROMPTS):$(CATALOG)",$(ROUTER_SETS)); do \

@@ -12,9 +12,11 @@ from training.text_encoder import TextEncoderConfig
 from training.text_to_image import TextToImage
 from training.vae import VaeConfig
 
-COLOURED_SHAPE = (
-    r"\b(red|green|blue|yellow|purple|orange|cyan|pink|black|white) "
-    r"(circle|square|triangle|star|ring|cross|heart|diamond|shape|disc|disk|dot|ball|box|rhombus|hoop|plus)"
+SHAPE = r"(circle|square|triangle|star|ring|cross|heart|diamond|shape|disc|disk|dot|ball|box|rhombus|hoop|plus)"
+COLOURED_SHAPE = rf"\b(red|green|blue|yellow|purple|orange|cyan|pink|black|white) {SHAPE}"
+PEN_AND_INK = (
+    r"\b(ink(ed|s)?|pens?|penned|nib|quill|biro|ball-?point|sketch\w*|doodl\w*|scribbl\w*|(cross-?)?hatch\w*"
+    r"|outlin\w*|line[ -]?(art|work|drawings?)|pen ?strokes?|hand[ -]drawn|drawn by hand|etch\w*|engrav\w*|contours?)\b"
 )
 
 _MANIFEST = RomManifest(
@@ -113,6 +115,7 @@ _MANIFEST = RomManifest(
                 pattern=COLOURED_SHAPE,
                 degree=0.8,
             ),
+            Rule(name="pen and ink", pattern=PEN_AND_INK, degree=0.8, against=True),
         ),
     ),
     presets={

@@ -8,7 +8,7 @@ from training.diffusion import DiffusionConfig
 from training.domains.sketch import SketchDomain
 from training.fine_tuning import FineTuning
 from training.loop import LoopConfig
-from training.recipes.shapes import COLOURED_SHAPE
+from training.recipes.shapes import COLOURED_SHAPE, PEN_AND_INK, SHAPE
 
 _MANIFEST = RomManifest(
     id="sketch",
@@ -92,6 +92,7 @@ _MANIFEST = RomManifest(
                 pattern=COLOURED_SHAPE,
                 degree=0.8,
             ),
+            Rule(name="a shape in pen and ink", pattern=rf"^(?=.*{PEN_AND_INK})(?=.*\b{SHAPE})", degree=0.9),
         ),
     ),
     presets={
