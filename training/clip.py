@@ -3,7 +3,8 @@
 Two losses over one learnt temperature. Pictures against captions is InfoNCE, where every caption of the batch that is
 another picture's is wrong, and so is each picture's own caption with one thing told wrongly (`training/negatives.py`).
 Pictures against short prompts, one for every value of an attribute, is the same loss with labels in place of pairs
-(UniCL, Yang et al. 2022): within a batch many pictures show a star, and `a star` is true of all of them.
+(UniCL, Yang et al. 2022): within a batch many pictures show a star, and `a star` is true of all of them. A third loss
+asks the image tower's patches for the attributes; it begins alone (`training/attribute_heads.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from app.backends.clip import Clip, image_processor
 from app.roms.manifest import RomManifest
 from evaluation.zero_shot import accuracies
+from training.attribute_heads import SIGHT, Beholder, attribute_error, scale_pictures, train_sight
 from training.contrastive_batch import ContrastiveBatches, PromptGroup
 from training.domains.domain import Domain
 from training.export import plot_losses, write_rom
@@ -58,6 +60,7 @@ class ClipRecipe:
     """How the ROM is made: `make` trains it and writes it, `smoke` is the same with next to no work."""
 
     loop: LoopConfig
+    sight: LoopConfig  # before that, of the image tower alone
     domains: tuple[Domain[Any], ...]
     tested_domains: tuple[Domain[Any], ...]
     manifest: RomManifest
@@ -67,7 +70,9 @@ class ClipRecipe:
     image_size: int = 64  # pixels, square, that pictures are scaled to
     patch_size: int = 8  # pixels
     captions: int = 20_000  # that the tokenizer learns from
+    scenes: int = 8000  # of each domain, drawn once
     prompt_weight: float = 1.0
+    sight_weight: float = 1.0
     tested_scenes: int = 512  # of each domain, for the accuracies
 
     def make(self, work: Path, store: Path) -> None:
@@ -77,7 +82,7 @@ class ClipRecipe:
         model = train_clip(self, tokenizer, work)
         self._test(Clip(model, tokenizer, image_processor(self.image_size)), work / "zero_shot.json")
         losses = work / "loss.png"
-        plot_losses({_CURVE: work / f"{_CURVE}.csv"}, losses)
+        plot_losses({name: work / f"{name}.csv" for name in (SIGHT, _CURVE)}, losses)
         store.mkdir(parents=True, exist_ok=True)
         save = partial(_save, model, tokenizer, self.image_size)
         write_rom(save, self.manifest, store / self.manifest.id, [losses])
@@ -86,7 +91,9 @@ class ClipRecipe:
     def smoke(self) -> ClipRecipe:
         return replace(
             self,
-            loop=replace(self.loop, steps=3, batch_size=8, warmup_steps=1),
+            loop=self.loop.smoke(),
+            sight=self.sight.smoke(),
+            scenes=16,
             vision=TowerConfig(32, 1),
             text=TowerConfig(32, 1),
             projection_dim=16,
@@ -111,19 +118,23 @@ class ClipRecipe:
 def train_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer, directory: Path) -> CLIPModel:
     torch.manual_seed(recipe.loop.seed)
     model = new_clip(recipe, tokenizer).to(device())
-    batches = ContrastiveBatches(recipe.domains)
+    batches = ContrastiveBatches(recipe.domains, recipe.scenes, recipe.loop.seed)
+    beholder = train_sight(Beholder(model, batches).to(device()), recipe.sight, batches, directory)
 
     def loss(draw: Draw) -> torch.Tensor:
         batch = batches.draw(draw)
         with autocast():
-            images = embed_images(model, scale_pictures(to_tensor(batch.images), recipe.image_size))
+            pixels = scale_pictures(to_tensor(batch.images), recipe.image_size)
+            images, logits = beholder(pixels)
             texts = embed_texts(model, tokenizer, batch.captions + batch.negatives)
             prompts = embed_texts(model, tokenizer, [text for group in batch.groups for text in group.prompts])
         scale = model.logit_scale.clamp(max=_LARGEST_SCALE).exp()
         own = info_nce(images, texts, scale)
-        return own + recipe.prompt_weight * _prompt_loss(images, prompts, scale, batch.groups)
+        own = own + recipe.prompt_weight * _prompt_loss(images, prompts, scale, batch.groups)
+        return own + recipe.sight_weight * attribute_error(logits, batch.shown)
 
-    return train(_CURVE, model, loss, recipe.loop, directory).eval().requires_grad_(False)
+    trained: Any = train(_CURVE, beholder, loss, recipe.loop, directory)
+    return trained.clip.eval().requires_grad_(False)
 
 
 def new_clip(recipe: ClipRecipe, tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -161,12 +172,6 @@ def sincos_positions(side: int, size: int) -> torch.Tensor:
     return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
 
 
-def embed_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels -1..1, [B, 3, H, W], to unit vectors [B, projection_dim]."""
-    states = model.vision_model(pixel_values=pixels).pooler_output
-    return F.normalize(model.visual_projection(states).float(), dim=-1)
-
-
 def embed_texts(model: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
     """Unit vectors [B, projection_dim]; texts are padded to the longest of them only."""
     batch = tokenizer(texts, padding=True, max_length=MAX_LENGTH, truncation=True, return_tensors="pt")
@@ -183,11 +188,6 @@ def info_nce(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> 
     target = torch.arange(len(images), device=images.device)
     by_text = logits[:, : len(images)].T
     return (F.cross_entropy(logits, target) + F.cross_entropy(by_text, target)) / 2
-
-
-def scale_pictures(pixels: torch.Tensor, size: int) -> torch.Tensor:
-    """As the image processor scales them, [B, 3, size, size]."""
-    return F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True, align_corners=False)
 
 
 def _prompt_loss(

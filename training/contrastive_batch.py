@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from training.domains.attributes import telling_facts, values_of_attributes
 from training.domains.domain import Domain
@@ -15,6 +16,13 @@ from training.negatives import Contradictions
 from training.prompts import prompt
 
 IGNORED = -100  # cross entropy's mark for a row that does not count
+
+
+@dataclass(frozen=True)
+class Attribute:
+    domain: int  # its place
+    name: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,36 +38,52 @@ class ContrastiveBatch:
     images: np.ndarray  # uint8 [B, H, W, 3]
     captions: list[str]
     negatives: list[str]
-    groups: list[PromptGroup]
+    groups: list[PromptGroup]  # of attributes that some picture has
+    shown: list[list[int]]  # as `labelled` gives it
 
 
 class ContrastiveBatches:
-    """Scenes of several domains, each as often as any other."""
+    """Scenes of several domains, as many `scenes` of each, drawn once."""
 
-    def __init__(self, domains: Sequence[Domain[Any]]) -> None:
+    def __init__(self, domains: Sequence[Domain[Any]], scenes: int, seed: int) -> None:
+        rng = np.random.default_rng((seed, 4))
+        values = [values_of_attributes(domain) for domain in domains]
         self._domains = domains
-        self._values = [values_of_attributes(domain) for domain in domains]
-        self._contradictions = [Contradictions(values.values()) for values in self._values]
+        self.attributes = [
+            Attribute(place, name, taken) for place, own in enumerate(values) for name, taken in own.items()
+        ]
+        self._contradictions = [Contradictions(own.values()) for own in values]
+        self._places = np.repeat(np.arange(len(domains)), scenes)
+        self._specs = [domains[int(place)].random_spec(rng) for place in self._places]
+        pairs = tqdm(self._pairs(range(len(self._specs))), desc="scenes", unit="scene", dynamic_ncols=True)
+        self._images = np.stack([domain.image(spec, rng) for domain, spec in pairs])
+        self._facts = [telling_facts(domain, spec) for domain, spec in self._pairs(range(len(self._specs)))]
+
+    def labelled(self, draw: Draw) -> tuple[np.ndarray, list[list[int]]]:
+        """Pictures, uint8 [B, H, W, 3], and of each attribute which value each of them shows, or IGNORED."""
+        rows = self._rows(draw)
+        return self._images[rows], [self._targets(attribute, rows) for attribute in self.attributes]
 
     def draw(self, draw: Draw) -> ContrastiveBatch:
-        rng = draw.numpy
-        chosen = [int(index) for index in rng.integers(len(self._domains), size=draw.batch_size)]
-        specs = [self._domains[index].random_spec(rng) for index in chosen]
-        pairs = list(zip(chosen, specs, strict=True))
-        images = np.stack([self._domains[index].image(spec, rng) for index, spec in pairs])
-        texts = [self._domains[index].caption(spec, rng) for index, spec in pairs]
-        false = [self._contradictions[index].contradict(text, rng) for index, text in zip(chosen, texts, strict=True)]
-        facts = [telling_facts(self._domains[index], spec) for index, spec in pairs]
-        return ContrastiveBatch(images, texts, [text for text in false if text], self._groups(chosen, facts, rng))
+        rng, rows = draw.numpy, self._rows(draw)
+        texts = [domain.caption(spec, rng) for domain, spec in self._pairs(rows)]
+        places = self._places[rows]
+        false = [self._contradictions[place].contradict(text, rng) for place, text in zip(places, texts, strict=True)]
+        groups, shown = [], [self._targets(attribute, rows) for attribute in self.attributes]
+        for attribute, targets in zip(self.attributes, shown, strict=True):
+            if any(target != IGNORED for target in targets):
+                groups.append(PromptGroup([prompt(attribute.name, value, rng) for value in attribute.values], targets))
+        return ContrastiveBatch(self._images[rows], texts, [text for text in false if text], groups, shown)
 
-    def _groups(self, chosen: list[int], facts: list[dict[str, str]], rng: np.random.Generator) -> list[PromptGroup]:
-        groups = []
-        for number, attributes in enumerate(self._values):
-            for attribute, values in attributes.items():
-                targets = [
-                    values.index(told[attribute]) if index == number and told.get(attribute) in values else IGNORED
-                    for index, told in zip(chosen, facts, strict=True)
-                ]
-                if any(target != IGNORED for target in targets):
-                    groups.append(PromptGroup([prompt(attribute, value, rng) for value in values], targets))
-        return groups
+    def _rows(self, draw: Draw) -> np.ndarray:
+        return draw.numpy.integers(len(self._specs), size=draw.batch_size)
+
+    def _pairs(self, rows: Sequence[int] | np.ndarray) -> list[tuple[Domain[Any], Any]]:
+        return [(self._domains[int(self._places[row])], self._specs[row]) for row in rows]
+
+    def _targets(self, attribute: Attribute, rows: np.ndarray) -> list[int]:
+        targets = []
+        for row in rows:
+            told = self._facts[row].get(attribute.name) if self._places[row] == attribute.domain else None
+            targets.append(attribute.values.index(told) if told in attribute.values else IGNORED)
+        return targets

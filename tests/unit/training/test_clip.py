@@ -15,7 +15,8 @@ from app.roms.manifest import read_manifest
 from app.roms.verification import VerifiedFiles
 from evaluation.clip_score import clip_scores
 from evaluation.zero_shot import accuracies, caption_accuracy
-from training.clip import info_nce, new_clip, scale_pictures, sincos_positions
+from training.attribute_heads import scale_pictures
+from training.clip import info_nce, new_clip, sincos_positions
 from training.domains.attributes import values_of_attributes
 from training.domains.shapes import ShapesDomain
 from training.negatives import Contradictions
