@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.core import GenerationRequest
 from app.errors import InvalidRequest
+from app.imaging import Pixels
 from app.invoker.embedder import RomEmbedder
 from app.logs import log_event
 from app.roms.catalog import Rom
@@ -30,9 +31,12 @@ class DomainReader:
         self._known: tuple[tuple[object, ...], DomainModel | None] = ((), None)
         self._learning = threading.Lock()
 
-    def read(self, roms: Collection[Rom], among: Collection[Rom], request: GenerationRequest) -> DomainVector | None:
+    def read(
+        self, roms: Collection[Rom], among: Collection[Rom], request: GenerationRequest, image: Pixels | None = None
+    ) -> DomainVector | None:
         """Which of the domains of `among`, which are of `roms`, the prompt is of; None where nothing tells them apart.
 
+        An image that came along counts where similarity does.
         Raises InvalidRequest for a mode that there is not.
         """
         model = self.learn(roms)
@@ -43,7 +47,9 @@ class DomainReader:
         if mode not in model.modes:
             reason = f"{mode!r} is not there; there are: {', '.join(model.modes)}"
             raise InvalidRequest(reason, param="routing.mode")
-        vector = model.read(request.params.prompt, mode)
+        embeds_it = image is not None and "similarity" in model.modes and mode in ("auto", "similarity")
+        seen = self._embedder.image(image) if embeds_it and image is not None else None
+        vector = model.read(request.params.prompt, mode, seen)
         kept = {name: share for name, share in vector.probabilities.items() if name in names}
         total = sum(kept.values()) or 1.0
         return replace(vector, probabilities={name: share / total for name, share in kept.items()})

@@ -75,7 +75,8 @@ class Invoker:
         """Which ROM would answer now, and why. Nothing is run. Raises a CartridgeError."""
         self._admission.require_ready()
         timeout_s, _ = self._timeout_s(request)
-        return self.router.explain(request, timeout_s)
+        source, _ = read_source(request.params)
+        return self.router.explain(request, timeout_s, None if source is None else source.image)
 
     def drain(self, timeout_s: float) -> bool:
         """Refuse new requests and wait for the accepted ones; those that do not end in time fail with NotReady.
@@ -94,7 +95,8 @@ class Invoker:
         request = job.request
         timeout_s, notices = self._timeout_s(request)
         source, remarks = read_source(request.params)
-        decision = self.router.explain(request, job.started_at + timeout_s - time.monotonic()).decision
+        left_s, image = job.started_at + timeout_s - time.monotonic(), None if source is None else source.image
+        decision = self.router.explain(request, left_s, image).decision
         made = self._runner.run(job, decision, job.started_at + timeout_s, source)
         result, timings = made.result, Timings()
         timings.load_s, timings.queue_s, timings.encode_s = made.load_s, result.queue_s, result.encode_s

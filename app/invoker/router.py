@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.core import GenerationRequest, Notice, RomScore, RouteDecision, RouteExplanation
 from app.errors import CartridgeError, InvalidRequest, NotReady
+from app.imaging import Pixels
 from app.invoker.domains import DomainReader
 from app.invoker.expectation import Expectations
 from app.invoker.obstacles import find_obstacle
@@ -40,7 +41,7 @@ class Router:
         self._options = options
         self._traits: dict[str, tuple[Rom, Traits]] = {}
 
-    def explain(self, request: GenerationRequest, timeout_s: float) -> RouteExplanation:
+    def explain(self, request: GenerationRequest, timeout_s: float, image: Pixels | None = None) -> RouteExplanation:
         """The choice for a request that has so many seconds left, with all that led to it. Nothing is run.
 
         Raises UnknownRom, RomUnavailable, InvalidRequest for a ROM that no request can be for, or NotReady when there
@@ -51,7 +52,7 @@ class Router:
             decision = RouteDecision(rom.id, {rom.id: 1.0}, "named by the request", self._is_resident(rom.id))
             return RouteExplanation(decision, timeout_s=timeout_s)
         roms = self._candidates(request)
-        reading = self._reader.read(self._routable(), roms.values(), request) if len(roms) > 1 else None
+        reading = self._reader.read(self._routable(), roms.values(), request, image) if len(roms) > 1 else None
         if reading is None or reading.is_uncertain:
             self._require_default(request)
         options = self._options_of(roms, request, reading)

@@ -128,9 +128,10 @@ class DomainModel:
         domain_of = {rom_id: domain.name for domain in domains for rom_id in domain.rom_ids}
         return cls(rules, choice, classifier, similarity, weights, calibrations, domain_of)
 
-    def read(self, prompt: Prompt, mode: Mode = "auto") -> DomainVector:
+    def read(self, prompt: Prompt, mode: Mode = "auto", image: np.ndarray | None = None) -> DomainVector:
         """Several prompts are read as one: the mean of their log-likelihoods; of each the first MOST_READ characters.
 
+        `image`: the vector [features], by `embed`, of a picture that came along; similarity looks at it too.
         ValueError for a mode that this model does not have.
         """
         if mode not in self._calibrations:
@@ -143,7 +144,7 @@ class DomainModel:
         if mode in ("auto", "classifier"):
             read["classifier"] = np.mean([self._classifier.log_likelihood(text) for text in prompts], axis=0)
         if mode in ("auto", "similarity") and self._similarity is not None:
-            read["similarity"] = np.mean([self._similarity.log_likelihood(text) for text in prompts], axis=0)
+            read["similarity"] = np.mean([self._similarity.log_likelihood(text, image) for text in prompts], axis=0)
         return self._vector(mode, read, tuple(dict.fromkeys(rule for rules in fired for rule in rules)))
 
     def _vector(self, mode: Mode, read: Mapping[Mode, np.ndarray], fired: tuple[FiredRule, ...]) -> DomainVector:

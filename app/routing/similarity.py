@@ -48,11 +48,23 @@ class Similarity:
                 self._unseen[:, place] = domain.score(_without_itself(cosines, own))
         self._choice = ConditionalLogit.fit(self._unseen, labels)
 
-    def log_likelihood(self, text: str) -> np.ndarray:
-        """[domains + 1], the last one out of domain."""
-        vector = unit(self._embed([text]))[0]
-        read = [_FAR if one is None else float(one.score(one.examples @ vector)) for one in self._domains]
-        return self._choice(np.array(read))
+    def log_likelihood(self, text: str, image: np.ndarray | None = None) -> np.ndarray:
+        """[domains + 1], the last one out of domain.
+
+        `image` is the vector of a picture in the same space, [features]. Pictures lie apart from texts there (Liang et
+        al. 2022), so that one tells domains from each other and not whether it is of any: its scores are moved to the
+        mean of the text's, and the two count the same.
+        """
+        scores = self._scores(unit(self._embed([text]))[0])
+        if image is not None:
+            seen, known = self._scores(unit(image)), np.array([one is not None for one in self._domains])
+            seen[known] += scores[known].mean() - seen[known].mean()
+            scores = (scores + seen) / 2
+        return self._choice(scores)
+
+    def _scores(self, vector: np.ndarray) -> np.ndarray:
+        """[domains]"""
+        return np.array([_FAR if one is None else float(one.score(one.examples @ vector)) for one in self._domains])
 
     def unseen(self) -> np.ndarray:
         """[N, domains + 1] of the texts it was made from, none compared with itself."""

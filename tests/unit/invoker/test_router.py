@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from app.backends.options import LoadOptions
+from app.backends.registry import load_rom
 from app.core import RoutingOptions
 from app.errors import InvalidRequest, NotReady, RomUnavailable, UnknownRom
-from app.roms.catalog import Rom
+from app.roms.catalog import Rom, read_rom
 from tests.support.roms import make_rom
 from tests.support.routers import RouterStand
+from tests.support.tiny_clip import build_tiny_clip
 
 SHAPES: dict[str, Any] = {
     "name": "shapes",
@@ -180,6 +185,21 @@ def test_one_source_can_be_asked_alone(mode: Any) -> None:
     explanation = RouterStand(shapes(), anime()).explain("1girl, solo", routing=RoutingOptions(mode=mode))
     assert explanation.decision.rom_id == "anime"
     assert set(explanation.sources) == {mode}
+
+
+def test_clip_of_the_catalog_adds_similarity_and_looks_at_the_image(tmp_path: Path) -> None:
+    build_tiny_clip(tmp_path / "clip")
+    (tmp_path / "clip" / "rom.yaml").write_text("id: clip\nfamily: clip\n")
+    clip = read_rom(tmp_path / "clip")
+    stand = RouterStand(shapes(), anime(), clip, load=lambda rom: load_rom(rom, LoadOptions()))
+    stand.embedder.bring()
+    black, white = (np.full((16, 16, 3), level, np.uint8) for level in (0, 255))
+    routing = RoutingOptions(mode="similarity")
+    plain = stand.explain("a picture", routing=routing).domains
+    read = [stand.explain("a picture", routing=routing, picture=picture).domains for picture in (black, white)]
+    assert read[0] != read[1]
+    assert plain not in read
+    assert {"rules", "classifier", "similarity"} == set(stand.explain("a picture").sources)
 
 
 def test_catalog_that_changes_is_learned_anew() -> None:

@@ -74,3 +74,20 @@ def test_a_clip_may_embed(tmp_path: Path) -> None:
     read = Similarity(clip.texts, CORPUS.prompts, CORPUS.prompt_labels, CORPUS.domains).log_likelihood("a ripe banana")
     assert read.shape == (3,)
     assert np.exp(read).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("pictured", "place"), [("bananas and cherries", 0), ("a locomotive on the railway", 1)])
+def test_a_picture_tells_what_the_prompt_leaves_open(pictured: str, place: int) -> None:
+    read, image = similarity(), bag_of_letters([pictured])[0]
+    told = read.log_likelihood("a picture of it", image)
+    untold = read.log_likelihood("a picture of it")
+    assert told[place] - told[1 - place] > untold[place] - untold[1 - place]
+
+
+def test_a_picture_that_lies_apart_from_all_texts_puts_nothing_out_of_domain() -> None:
+    def apart(texts: Sequence[str]) -> np.ndarray:
+        return np.hstack([bag_of_letters(texts), np.zeros((len(texts), 1))])
+
+    read = Similarity(apart, CORPUS.prompts, CORPUS.prompt_labels, CORPUS.domains)
+    image = np.append(0.05 * unit(bag_of_letters(["bananas"])[0]), 1.0)
+    assert int(read.log_likelihood("a plate of ripe bananas", image).argmax()) == 0
