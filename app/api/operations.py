@@ -90,6 +90,7 @@ def _describe(rom: Rom, service: Service) -> dict[str, Any]:
         "state": state,
         "missing_bytes": supply.library.missing_bytes(rom),
         "parameters": rom.num_parameters,
+        "makes_images": rom.makes_images,
         "upscale_factors": list(rom.factors),
         "memory": asdict(memory) if memory else None,
         "shared_bytes": supply.cache.shared_bytes(rom.id),

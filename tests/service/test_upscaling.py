@@ -124,6 +124,7 @@ def test_info_tells_the_factors(enlarging: Serving) -> None:
         "upscaler": [2, 4],
         "x4": [4],
     }
+    assert [rom_id for rom_id, rom in roms.items() if rom["makes_images"]] == ["fake"]
     accepts = roms["upscaler"]["accepts"]
     assert (accepts["required"], accepts["properties"]["upscale"]) == (["image"], {"enum": [2, 4], "default": 4})
     assert all(rom["memory"]["image_bytes"] > 0 for rom in roms.values() if rom["upscale_factors"])
