@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test soak check format train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test test-ui chromium soak check format train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,12 @@ help:  ## list the targets
 install: $(INSTALLED)  ## set up .venv with all dependencies and the cartridge command
 
 # torch goes first and alone: where it is present already, the other packages do not ask for another build of it.
-$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-ui.txt pyproject.toml
 	@echo "setting up $(VENV) (some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-deps -r requirements-ui.txt
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
@@ -39,6 +40,13 @@ nginx:  # install nginx where it is missing and we may
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; \
 	  else echo "nginx is missing and cannot be installed here"; fi; }
 
+chromium:  # install chromium where it is missing and we may
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing chromium"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else echo "chromium is missing and cannot be installed here"; fi; }
+
 run: install nginx  ## serve on port 8080 until Ctrl-C
 	@$(BIN)/python serve
 
@@ -46,11 +54,14 @@ demo: install nginx  ## start the service, ask it for eight images through boto3
 	@$(BIN)/python -m deploy.demo
 
 # Threads of torch that wait for each other sleep soon: spinning ones stall when something else wants their core.
-test soak eval bench-step: export GOMP_SPINCOUNT ?= 10000
+test test-ui soak eval bench-step: export GOMP_SPINCOUNT ?= 10000
 
 test: install nginx  ## run the tests: the rooms' on all cores, then those of the whole service
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/service
 	@$(BIN)/python -m pytest tests/service
+
+test-ui: install nginx chromium  ## run the tests of the page in a browser, which needs chromium
+	@$(BIN)/python -m pytest tests/ui -m browser
 
 soak: install nginx  ## run the tests that take minutes: hundreds of switches between ROMs
 	@$(BIN)/python -m pytest -m soak

@@ -103,6 +103,18 @@ def route(
 
 
 @app.command()
+def ui(
+    url: Url = DEFAULT_URL,
+    host: Annotated[str, typer.Option(help="Where the page listens; 0.0.0.0 lets others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="On which port.", min=1, max=65535)] = 7860,
+) -> None:
+    """Open a page for the browser, to draw and to see which ROM a prompt gets. Needs Gradio."""
+    from app.cli.ui import open_page
+
+    open_page(url, host, port)
+
+
+@app.command()
 def serve() -> None:
     """Run the service: nginx and one gunicorn worker."""
     script = Path(package.__file__).resolve().parent.parent / "serve"
