@@ -24,12 +24,11 @@ help:  ## list the targets
 install: $(INSTALLED)  ## set up .venv with all dependencies and the cartridge command
 
 # torch goes first and alone: where it is present already, the other packages do not ask for another build of it.
-$(INSTALLED): requirements.txt requirements-dev.txt requirements-ui.txt pyproject.toml
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
 	@echo "setting up $(VENV) (some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
 	@$(PIP) -r requirements-dev.txt
-	@$(PIP) --no-deps -r requirements-ui.txt
 	@$(PIP) --no-deps --editable .
 	@touch $@
 
