@@ -85,9 +85,9 @@ def choose(options: Sequence[Option], terms: Terms) -> Choice:
     what is wrong.
     """
     weighed = tuple(_weigh(option, terms) for option in options)
-    best = _best(weighed, gain_only=True).option.rom_id
     feasible = [one for one in weighed if not one.obstacle]
     able = [one for one in weighed if not one.option.obstacle]
+    best = _best(able or weighed, gain_only=True).option.rom_id
     if not able:
         return Choice(best, "the most likely, though it cannot answer this", weighed, best)
     if not feasible:

@@ -51,6 +51,12 @@ def test_a_rom_that_cannot_do_it_is_not_chosen() -> None:
     assert chosen(replace(SHAPES, obstacle="has no preset 'wild'"), DIGITS) == "digits"
 
 
+def test_what_it_would_be_without_cost_is_a_rom_that_can_do_it() -> None:
+    unable = replace(SHAPES, obstacle="has no preset 'wild'")
+    assert choose([unable, TURBO, DIGITS], TERMS).without_cost == "turbo"
+    assert choose([replace(SHAPES, ready_s=100.0), TURBO], TERMS).without_cost == "shapes"
+
+
 def test_where_none_can_do_it_the_most_likely_tells_why() -> None:
     choice = choose([replace(DIGITS, obstacle="too small"), replace(SHAPES, obstacle="too large")], TERMS)
     assert choice.rom_id == "shapes"
