@@ -53,14 +53,15 @@ class Router:
             return RouteExplanation(decision, timeout_s=timeout_s)
         roms = self._candidates(request)
         reading = self._reader.read(self._routable(), roms.values(), request, image) if len(roms) > 1 else None
-        if reading is None or reading.is_uncertain:
+        is_certain = reading is not None and not (reading.is_uncertain or reading.is_out_of_domain)
+        if not is_certain:
             self._require_default(request)
         options = self._options_of(roms, request, reading)
         terms = Terms(
             time_left_s=timeout_s,
             price=self._options.price,
             default=self._options.default_rom,
-            is_certain=reading is not None and not reading.is_uncertain,
+            is_certain=is_certain,
             temperature=request.routing.temperature,
             seed=request.params.seed,
         )
