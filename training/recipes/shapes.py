@@ -154,5 +154,7 @@ SHAPES = TextToImage(
     diffusion=DiffusionConfig(
         LoopConfig(steps=14_500, batch_size=64, learning_rate=1e-3, warmup_steps=150, decay_share=0.3, ema_decay=0.998),
         images=30_000,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     ),
 )
