@@ -60,7 +60,7 @@ class Router:
         terms = Terms(
             time_left_s=timeout_s,
             price=self._options.price,
-            default=self._options.default_rom,
+            default=self._default(roms, reading),
             is_certain=is_certain,
             temperature=request.routing.temperature,
             seed=request.params.seed,
@@ -96,6 +96,13 @@ class Router:
         """A default that is broken is not silently replaced. Raises RomUnavailable or UnknownRom."""
         if self._options.default_rom is not None and request.routing.candidates is None:
             _find(self._options.default_rom, self._catalog)
+
+    def _default(self, roms: Mapping[str, Rom], reading: DomainVector | None) -> str | None:
+        """The configured one; where nothing tells the ROMs apart the first that is resident, or the first."""
+        if self._options.default_rom is not None or reading is not None:
+            return self._options.default_rom
+        resident = self._supply.cache.resident()
+        return next((rom_id for rom_id in roms if rom_id in resident), next(iter(roms)))
 
     def _options_of(
         self, roms: Mapping[str, Rom], request: GenerationRequest, reading: DomainVector | None

@@ -101,10 +101,11 @@ def test_candidate_that_no_request_can_be_for_is_refused_by_its_field(candidate:
     assert getattr(raised.value, "param", None) == "routing.candidates"
 
 
-def test_resident_rom_answers_where_nothing_tells_the_domain() -> None:
-    stand = RouterStand(make_rom("a", 10**9), make_rom("b", 1000), resident=["b"])
+def test_where_nothing_tells_the_domain_the_first_resident_rom_answers_however_quick_others_are() -> None:
+    stand = RouterStand(make_rom("a", 10), make_rom("b", 10**6), make_rom("c", 10), resident=["c", "b"])
     decision = stand.explain().decision
     assert (decision.rom_id, decision.resident) == ("b", True)
+    assert RouterStand(make_rom("a", 10**6), make_rom("b", 10)).explain().decision.rom_id == "a"
 
 
 def test_default_answers_where_nothing_tells_the_domain() -> None:
