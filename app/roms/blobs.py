@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from app.roms.locks import locked
+from app.roms.locks import draft_suffix, locked
 from app.roms.partial import Partial
 from app.roms.s3 import RemoteFile
 
@@ -80,7 +80,7 @@ class Blobs:
             partial.finish(self._blobs / digest)
             self._point(link, digest)
             entry = self._index / _key(place, file)
-            draft = entry.with_suffix(f".{os.getpid()}")
+            draft = entry.with_suffix(draft_suffix())
             draft.write_text(digest, encoding="ascii")
             os.replace(draft, entry)
 
@@ -126,7 +126,7 @@ class Blobs:
         if link.is_symlink() and os.readlink(link) == target:
             return
         link.parent.mkdir(parents=True, exist_ok=True)
-        draft = link.with_name(f".{os.getpid()}")
+        draft = link.with_name(draft_suffix())
         draft.unlink(missing_ok=True)
         draft.symlink_to(target)
         os.replace(draft, link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +42,8 @@ def _is_current(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def draft_suffix() -> str:
+    """Of a file that becomes another in one step: no other thread of any process has it now."""
+    return f".{os.getpid()}-{threading.get_ident()}"

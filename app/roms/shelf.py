@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.roms.locks import locked
+from app.roms.locks import draft_suffix, locked
 from app.roms.s3 import RemoteRom
 
 _WHOLE = "whole.json"
@@ -56,7 +56,7 @@ class Shelf:
     def mark_whole(self, directory: Path, remote: RemoteRom) -> None:
         mark = directory.parent / _WHOLE
         if not mark.exists():
-            draft = mark.with_suffix(f".{os.getpid()}")
+            draft = mark.with_suffix(draft_suffix())
             draft.write_text(json.dumps({"source": remote.source}), encoding="utf-8")
             os.replace(draft, mark)
 
