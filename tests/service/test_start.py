@@ -90,7 +90,7 @@ def test_a_wrong_setting_stops_the_start_with_its_name(start: Start, variable: s
 
 def test_a_sound_rom_that_a_setting_names_starts_the_service(start: Start) -> None:
     service = start(CARTRIDGE_PRELOAD="fake", CARTRIDGE_READY="fake", CARTRIDGE_DEFAULT_ROM="fake").until_ready()
-    assert service.invoke(prompt="a red star").json()["routing"]["reason"] == "the configured default"
+    assert service.invoke(prompt="a red star").json()["routing"]["chosen"] == "fake"
 
 
 def test_without_nginx_it_says_so_and_serves_all_the_same(start: Start, tmp_path: Path) -> None:
