@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -19,7 +20,7 @@ from app.errors import ManifestError
 from app.roms.catalog import Rom
 
 _BATCH = 64
-_FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+_FOREIGN = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from app.invoker.supply import Supply
 from app.logs import log_event
-from app.roms.catalog import Rom
 from app.roms.manifest import EMBEDDER_FAMILY
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 class RomEmbedder:
     def __init__(self, supply: Supply) -> None:
         self._supply = supply
-        self._rom: Rom | None = None  # once it is in memory
+        self._embedder: Embedder | None = None  # once it is in memory
+        self._held = ExitStack()
 
     @property
     def is_there(self) -> bool:
-        return self._rom is not None
+        return self._embedder is not None
 
     def bring(self) -> None:
         """Load the first CLIP of the catalog and keep it. Raises a CartridgeError where that does not go."""
@@ -32,17 +33,16 @@ class RomEmbedder:
             return
         rom = self._supply.library.fetch(rom).result()
         self._supply.cache.pin(rom)
-        self._rom = rom
+        model = self._held.enter_context(self._supply.cache.lease(rom))  # for good: no prompt waits for a lease
+        self._embedder = cast("Embedder", model)
         log_event("similarity_ready", rom=rom.id)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, float64 [N, D]."""
-        assert self._rom is not None, "there is none"
-        with self._supply.cache.lease(self._rom) as model:
-            return cast("Embedder", model).texts(texts)
+        assert self._embedder is not None, "there is none"
+        return self._embedder.texts(texts)
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """A unit vector, float64 [D], of an RGB picture, uint8 [H, W, 3]."""
-        assert self._rom is not None, "there is none"
-        with self._supply.cache.lease(self._rom) as model:
-            return np.asarray(cast("Embedder", model).images([image])[0])
+        assert self._embedder is not None, "there is none"
+        return np.asarray(self._embedder.images([image])[0])

@@ -136,13 +136,17 @@ def _bring(origin: Path, path: Path) -> None:
     """Small files are copied, so that who edits the original does not change the ROM."""
     path.parent.mkdir(parents=True, exist_ok=True)
     origin = origin.resolve()  # a cache of repositories has links to its blobs
-    if path.suffix in WEIGHTS:
-        try:
-            os.link(origin, path)
-            return
-        except OSError:  # another disk, or another's file
-            pass
-    shutil.copyfile(origin, path)
+    if not (path.suffix in WEIGHTS and _link(origin, path)):
+        shutil.copyfile(origin, path)
+
+
+def _link(origin: Path, path: Path) -> bool:
+    """Whether that went: not to another disk, nor where the file is another's."""
+    try:
+        os.link(origin, path)
+    except OSError:
+        return False
+    return True
 
 
 def _text_with_files(published: Published, draft: Path, files: Mapping[str, Path]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
-from app.core import Prompt, as_tuple
+from app.core import Prompt, RoutingMode, as_tuple
 from app.roms.manifest import RomManifest
 from app.routing.background import background_of
 from app.routing.choice import ConditionalLogit
@@ -18,7 +18,7 @@ from app.routing.pool import Calibration, pool
 from app.routing.rules import FiredRule, RuleBook
 from app.routing.similarity import Embed, Similarity
 
-Mode = Literal["auto", "rules", "classifier", "similarity"]
+Mode = RoutingMode
 MODES: tuple[Mode, ...] = get_args(Mode)
 WEIGHTS: Mapping[str, float] = {"rules": 1.0, "classifier": 1.0, "similarity": 1.0}
 MOST_READ = 2000  # characters of a prompt: what comes later changes no domain, and rules take time
