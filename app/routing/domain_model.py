@@ -33,7 +33,6 @@ class DomainVector:
     out_of_domain: float  # the probability that it is of none
     sources: Mapping[str, Mapping[str, float]]  # what each source says by itself
     fired: tuple[FiredRule, ...]  # of all its prompts, each rule once
-    rom_scores: Mapping[str, float]  # by ROM: its domain's probability
     is_out_of_domain: bool
 
     @property
@@ -53,11 +52,6 @@ class DomainVector:
         return first - second
 
     @property
-    def entropy(self) -> float:
-        """In nats: 0 where one domain has it all, ln(domains) where all are as likely."""
-        return -sum(p * float(np.log(p)) for p in self.probabilities.values() if p > 0)
-
-    @property
     def is_uncertain(self) -> bool:
         """Whether the most likely domain is less than twice as likely as the next."""
         return self.margin < self.confidence * (1 - 1 / _CLEAR)
@@ -74,12 +68,10 @@ class DomainModel:
         similarity: Similarity | None,
         weights: Mapping[str, float],
         calibrations: Mapping[Mode, Calibration],
-        domain_of: Mapping[str, str],
     ) -> None:
         self._rules, self._choice = rules, choice
         self._classifier, self._similarity = classifier, similarity
         self._weights, self._calibrations = dict(weights), dict(calibrations)
-        self._domain_of = dict(domain_of)  # by ROM
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -125,8 +117,7 @@ class DomainModel:
             mode: Calibration.fit(one, labels, may_sharpen=mode not in ("auto", "rules"))  # see docs/routing.md
             for mode, one in pooled.items()
         }
-        domain_of = {rom_id: domain.name for domain in domains for rom_id in domain.rom_ids}
-        return cls(rules, choice, classifier, similarity, weights, calibrations, domain_of)
+        return cls(rules, choice, classifier, similarity, weights, calibrations)
 
     def read(self, prompt: Prompt, mode: Mode = "auto", image: np.ndarray | None = None) -> DomainVector:
         """Several prompts are read as one: the mean of their log-likelihoods; of each the first MOST_READ characters.
@@ -157,7 +148,6 @@ class DomainModel:
             out_of_domain=outside,
             sources={name: self._named(self._calibrations[name].probabilities(one)) for name, one in read.items()},
             fired=fired,
-            rom_scores={rom_id: probabilities[name] for rom_id, name in self._domain_of.items()},
             is_out_of_domain=outside > calibration.threshold,
         )
 

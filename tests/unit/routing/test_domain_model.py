@@ -7,7 +7,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 from app.roms.manifest import RomManifest
@@ -46,10 +45,8 @@ def test_a_vector_holds_together(model: DomainModel) -> None:
     read = model.read("a banana in a train")
     assert sum(read.probabilities.values()) == pytest.approx(1.0)
     assert list(read.probabilities) == ["fruit", "trains"]
-    assert read.rom_scores["fruit"] == read.rom_scores["fruit-fast"] == read.probabilities["fruit"]
     assert read.confidence == max(read.probabilities.values())
     assert read.margin == pytest.approx(abs(read.probabilities["fruit"] - read.probabilities["trains"]))
-    assert 0 <= read.entropy <= np.log(2) + 1e-9
     assert set(read.sources) == {"rules", "classifier", "similarity"}
     for source in read.sources.values():
         assert sum(source.values()) == pytest.approx(1.0)
@@ -60,7 +57,6 @@ def test_a_prompt_of_both_is_less_certain_than_one_of_one(model: DomainModel) ->
     clear, mixed = model.read("a bowl of ripe apples"), model.read("apples in a locomotive")
     assert not clear.is_uncertain
     assert mixed.margin < clear.margin
-    assert mixed.entropy > clear.entropy
 
 
 def test_a_mode_asks_its_source_alone(model: DomainModel) -> None:
