@@ -9,14 +9,21 @@ CATALOG ?= model_store
 BASE ?= shapes
 DATA ?=
 ARGS ?=
+IMAGE ?= cartridge
+FLAVOUR ?= cpu
+PLATFORM ?= linux/amd64
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# SageMaker takes no OCI manifests; without BuildKit there are none.
+BUILD_IMAGE = docker $$(docker buildx version >/dev/null 2>&1 \
+  && echo buildx build --provenance=false --output type=docker || echo build) --network host
+
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test test-ui chromium soak check format train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test test-ui chromium soak check format image train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +97,12 @@ eval-router: install  ## judge how prompts find their domains: our two sets, or 
 	  if [ -n "$(PROMPTS)" ] || [ -f "$$prompts" ]; then \
 	    $(BIN)/python -m evaluation.router --prompts "$$prompts" --catalog "$${set##*:}" --output "build/evaluation/$$name"; \
 	  else echo "$$prompts is not there"; fi; done
+
+image:  ## build the image of the service and say what of it takes the room; FLAVOUR=cu130 for GPUs, PLATFORM=linux/arm64
+	@$(BUILD_IMAGE) --tag $(IMAGE) \
+	  --build-arg FLAVOUR=$(FLAVOUR) --build-arg PLATFORM=$(PLATFORM) --build-arg TORCH="$(TORCH)" \
+	  $(if $(TORCH_INDEX),--build-arg TORCH_INDEX="$(TORCH_INDEX)") --build-arg REVISION=$$(git rev-parse --short HEAD) .
+	@python3 -m deploy.image.sizes $(IMAGE)
 
 bench: install  ## measure our overhead against plain diffusers
 	@$(BIN)/python -m benchmarks.overhead model_store/$(ROM)

@@ -137,7 +137,7 @@ def _gunicorn_command(endpoint: Endpoint) -> list[str]:
     command = [sys.executable, "-m", "gunicorn", "app.main:app", "--workers", "1"]
     command += ["--worker-class", "uvicorn_worker.UvicornWorker", "--worker-tmp-dir", str(endpoint.run_dir)]
     command += ["--timeout", str(_GUNICORN_TIMEOUT_S), "--graceful-timeout", "2", "--keep-alive", "75"]
-    command += ["--log-level", "warning", "--bind", f"unix:{endpoint.unix_socket}"]
+    command += ["--log-level", "warning", "--no-control-socket", "--bind", f"unix:{endpoint.unix_socket}"]
     if not endpoint.nginx:
         command += ["--bind", f"0.0.0.0:{endpoint.port}"]
     return command
