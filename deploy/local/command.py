@@ -63,6 +63,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def add_limits(made: argparse.ArgumentParser) -> None:
     limits = made.add_argument_group("limits")
     for name, what in (
+        ("ping-s", "seconds that an answer of /ping may take"),
+        ("accept-s", "seconds until a connection must be accepted"),
         ("invocation-s", "seconds that a response may take"),
         ("stream-s", "seconds that a streamed response may take"),
         ("start-s", "seconds until the container must be ready"),
@@ -72,7 +74,7 @@ def add_limits(made: argparse.ArgumentParser) -> None:
         ("response-bytes", "largest response"),
     ):
         default = getattr(_DEFAULTS, name.replace("-", "_"))
-        limits.add_argument(f"--{name}", type=type(default), default=default, help=f"{what} (default: {default:.0f})")
+        limits.add_argument(f"--{name}", type=type(default), default=default, help=f"{what} (default: {default})")
 
 
 def _add_asynchronous(made: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 
 from deploy.local.container import Container, ContainerError
-from deploy.local.limits import PING_INTERVAL_S, Limits
+from deploy.local.limits import PING_INTERVAL_S, START_INTERVAL_S, Limits
 from deploy.local.ping import Ping, ping
 
 
@@ -58,7 +58,7 @@ class Endpoint:
         began = asyncio.get_running_loop().time()
         failures = 0
         while True:
-            made = await asyncio.to_thread(ping, self.container.url)
+            made = await asyncio.to_thread(ping, self.container.url, self._limits)
             ended = self.container.ended()
             if ended is not None:
                 return self._end(f"the container ended with status {ended}")
@@ -67,7 +67,12 @@ class Endpoint:
             elif asyncio.get_running_loop().time() - began > self._limits.start_s and self.status is Status.CREATING:
                 return self._end(_not_healthy(made))
             failures = self._count(made, failures)
-            await asyncio.sleep(self._ping_interval_s)
+            await asyncio.sleep(self._interval_s())
+
+    def _interval_s(self) -> float:
+        return (
+            self._ping_interval_s if self.status is Status.IN_SERVICE else min(START_INTERVAL_S, self._ping_interval_s)
+        )
 
     def _serve(self) -> None:
         if self.status is Status.CREATING:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from deploy.local.headers import USER_AGENT
-from deploy.local.limits import ACCEPT_S, PING_S
+from deploy.local.limits import Limits
 
 _TLS = ssl.create_default_context()  # takes longer to make than a ping
+_DEFAULTS = Limits()
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Ping:
         return self.status == 200
 
 
-def ping(url: str, *, accept_s: float = ACCEPT_S, answer_s: float = PING_S, method: str = "GET") -> Ping:
-    """A new connection and one request on it. An answer after `answer_s` is none."""
+def ping(url: str, limits: Limits = _DEFAULTS, method: str = "GET") -> Ping:
+    """A new connection and one request on it. An answer that comes too late is none."""
+    accept_s, answer_s = limits.accept_s, limits.ping_s
     began = time.monotonic()
     try:
         _connect(url, accept_s)

@@ -42,6 +42,9 @@ class Storage:
     def __init__(self, endpoint_url: str | None = None) -> None:
         self._client: Any = boto3.client("s3", endpoint_url=endpoint_url, region_name=REGION)
 
+    def close(self) -> None:
+        self._client.close()
+
     def read(self, location: Location, at_most_bytes: int) -> bytes:
         """Raises StorageError."""
         try:

@@ -55,7 +55,7 @@ def network_isolation(subject: Subject) -> str:
     limit = subject.asked.limits.start_s
     with isolated(subject) as url:
         began = time.monotonic()
-        while not (made := ping(url)).is_healthy:
+        while not (made := ping(url, subject.asked.limits)).is_healthy:
             if time.monotonic() - began > limit:
                 raise Broken(f"not ready within {limit:g} s: {made.reason}")
             time.sleep(0.05)

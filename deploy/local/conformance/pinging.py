@@ -6,28 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 from deploy.local.conformance.rule import Broken, rule
 from deploy.local.conformance.subject import Subject
-from deploy.local.limits import ACCEPT_S, PING_S
-from deploy.local.ping import Ping, ping
-
-_PATIENCE_S = 5 * PING_S  # so that a late answer is told from a wrong one
-
-
-def patient(subject: Subject, method: str = "GET") -> Ping:
-    subject.running()
-    return ping(subject.container.url, accept_s=_PATIENCE_S, answer_s=_PATIENCE_S, method=method)
 
 
 @rule("ping-accept", "A connection is accepted within 250 ms.", "DG: must accept socket connections within 250 ms")
 def ping_accept(subject: Subject) -> str:
-    made = patient(subject)
-    if made.accept_s is None or made.accept_s > ACCEPT_S:
+    subject.alive()
+    made = subject.patient_ping
+    if made.accept_s is None or made.accept_s > subject.asked.limits.accept_s:
         raise Broken(made.reason if made.accept_s is None else f"after {made.accept_s * 1000:.0f} ms")
     return f"{made.accept_s * 1000:.1f} ms"
 
 
 @rule("ping-status", "GET /ping answers 200; a redirect is not followed.", "DG: an HTTP 200 is all that is needed")
 def ping_status(subject: Subject) -> str:
-    made = patient(subject)
+    subject.running()
+    made = subject.patient_ping
     if not made.is_healthy:
         raise Broken(made.reason)
     return made.reason
@@ -35,8 +28,9 @@ def ping_status(subject: Subject) -> str:
 
 @rule("ping-time", "GET /ping answers within 2 seconds.", "DG: the request timeout on /ping attempts is 2 seconds")
 def ping_time(subject: Subject) -> str:
-    made = patient(subject)
-    if made.answer_s is None or made.answer_s > PING_S:
+    subject.running()
+    made = subject.patient_ping
+    if made.answer_s is None or made.answer_s > subject.asked.limits.ping_s:
         raise Broken(made.reason if made.answer_s is None else f"after {made.answer_s:.1f} s")
     return f"{made.answer_s * 1000:.0f} ms"
 
@@ -50,9 +44,9 @@ def ping_under_load(subject: Subject) -> str:
     subject.served()
     with ThreadPoolExecutor(1) as threads:
         request = threads.submit(subject.post, subject.asked.body)
-        made = [ping(subject.container.url)]
+        made = [subject.ping()]
         while not request.done():
-            made.append(ping(subject.container.url))
+            made.append(subject.ping())
         failed = [one.reason for one in made if not one.is_healthy]
     if failed:
         raise Broken(f"{len(failed)} of {len(made)} failed: {failed[0]}")
@@ -61,7 +55,8 @@ def ping_under_load(subject: Subject) -> str:
 
 @rule("ping-post", "POST /ping is answered as GET is.", "DG: must accept POST requests to /invocations and /ping")
 def ping_post(subject: Subject) -> str:
-    made = patient(subject, "POST")
+    subject.running()
+    made = subject.ping_patiently("POST")
     if not made.is_healthy:
         raise Broken(made.reason)
     return made.reason

@@ -18,7 +18,7 @@ _LISTEN_S = 60.0
     "stop-time", "It ends within 30 seconds of SIGTERM, before SIGKILL.", "DG: SIGTERM, then SIGKILL 30 seconds later"
 )
 def stop_time(subject: Subject) -> str:
-    alive(subject)
+    started(subject)
     stop, took_s = subject.stop
     if stop.was_killed:
         raise Broken(f"it still ran after {subject.asked.limits.stop_s:g} s and was killed")
@@ -27,7 +27,7 @@ def stop_time(subject: Subject) -> str:
 
 @rule("stop-status", "After SIGTERM it ends with status 0 or 143, without a crash.", "DG: clean up on SIGTERM")
 def stop_status(subject: Subject) -> str:
-    alive(subject)
+    started(subject)
     stop, _ = subject.stop
     if stop.was_killed:
         raise Skipped("it was killed")
@@ -42,7 +42,7 @@ def stop_status(subject: Subject) -> str:
     "DG23: inference-pipeline-real-time, multi-container-direct",
 )
 def bind_to_port(subject: Subject) -> str:
-    alive(subject)
+    started(subject)
     port = free_port()
     other = on_port(subject, port)
     other.start()
@@ -59,7 +59,7 @@ def bind_to_port(subject: Subject) -> str:
     return f"it listened on {port}"
 
 
-def alive(subject: Subject) -> None:
+def started(subject: Subject) -> None:
     """Raises Skipped where it did not start, or was started by somebody else."""
     if subject.started().status is not None:
         raise Skipped("it ended by itself")

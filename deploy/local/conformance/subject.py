@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from deploy.local.headers import USER_AGENT
 from deploy.local.limits import Limits
 from deploy.local.ping import Ping, ping
 
+_PATIENCE = 5
 _STEADY = 3  # pings that must succeed after the first
 
 
@@ -61,7 +62,7 @@ class Subject:
         self.start: Start | None = None
         self.http = httpx.Client(
             base_url=self.container.url,
-            timeout=asked.limits.invocation_s,
+            timeout=2 * asked.limits.invocation_s,  # so that a late answer is told from none
             headers={"User-Agent": USER_AGENT},
             trust_env=False,
         )
@@ -94,12 +95,29 @@ class Subject:
             raise Skipped("it runs already; a program or an image would be started")
         return self.start
 
-    def running(self) -> None:
-        """Raises Skipped where there is nothing to look at."""
-        if self.start and self.start.last and self.start.last.accept_s is None:
-            raise Skipped("it does not listen")
+    def alive(self) -> None:
+        """Raises Skipped where it has ended."""
         if self.container.ended() is not None:
             raise Skipped("it has ended")
+
+    def running(self) -> None:
+        """Raises Skipped where there is nothing to look at."""
+        self.alive()
+        if self.start and self.start.last and self.start.last.accept_s is None:
+            raise Skipped("it does not listen")
+
+    def ping(self) -> Ping:
+        return ping(self.container.url, self.asked.limits)
+
+    @cached_property
+    def patient_ping(self) -> Ping:
+        """With so much time that a late answer is told from a wrong one."""
+        return self.ping_patiently("GET")
+
+    def ping_patiently(self, method: str) -> Ping:
+        limits = self.asked.limits
+        patient = replace(limits, accept_s=_PATIENCE * limits.accept_s, ping_s=_PATIENCE * limits.ping_s)
+        return ping(self.container.url, patient, method)
 
     @cached_property
     def stop(self) -> tuple[Stop, float]:
@@ -114,7 +132,7 @@ class Subject:
             sent = {"Content-Type": self.asked.content_type, **(headers or {})}
             return self.http.post(path, content=body, headers=sent)
         except httpx.TimeoutException as error:
-            raise Broken(f"no answer within {self.asked.limits.invocation_s:g} s") from error
+            raise Broken(f"no answer within {2 * self.asked.limits.invocation_s:g} s") from error
         except httpx.TransportError as error:
             raise Broken(f"the connection broke: {error}") from error
 
@@ -155,16 +173,16 @@ class Subject:
         began = time.monotonic()
         limit = self.asked.limits.start_s
         while time.monotonic() - began < limit:
-            last = ping(self.container.url)
+            last = self.ping()
             if (status := self.container.ended()) is not None:
                 return Start(status, None, False, last, None)
             if last.is_healthy:
                 ready_s = time.monotonic() - began
                 first = self._first()
-                steady = all(ping(self.container.url).is_healthy for _ in range(_STEADY))
+                steady = all(self.ping().is_healthy for _ in range(_STEADY))
                 return Start(None, ready_s, steady, last, first)
             time.sleep(0.05)
-        return Start(None, None, False, ping(self.container.url), None)
+        return Start(None, None, False, self.ping(), None)
 
     def _first(self) -> httpx.Response | str:
         try:
