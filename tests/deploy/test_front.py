@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -69,6 +70,7 @@ def test_a_container_sees_the_forwarded_headers_and_no_other(runtime: Any) -> No
 
 def test_a_caller_sees_the_mapped_headers_and_no_other(runtime: Any) -> None:
     answer = invoke(runtime, {}, CustomAttributes="trace=7")
+    assert json.loads(answer["Body"].read())["path"] == "/invocations"
     assert answer["ContentType"] == "application/json"
     assert answer["CustomAttributes"] == "trace=7"
     assert answer["InvokedProductionVariant"] == "AllTraffic"
@@ -137,13 +139,14 @@ def test_an_error_before_a_stream_is_a_model_error(runtime: Any) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "reason"),
-    [({"breaks": True}, "was reset or closed"), ({"pause_s": 2}, "failed to finish sending the response within")],
+    [({"breaks": True}, "was reset or closed"), ({"pause_s": 1.2}, "failed to finish sending the response within")],
 )
 def test_a_stream_that_cannot_go_on_ends_with_an_exception(runtime: Any, asked: dict[str, Any], reason: str) -> None:
-    events = iter(stream(runtime, {"pieces": ["one"], **asked})["Body"])
-    assert next(events)["PayloadPart"]["Bytes"] == b"one"
-    with pytest.raises(EventStreamError, match="ModelStreamError") as caught:
-        next(events)
+    with closing(stream(runtime, {"pieces": ["one"], **asked})["Body"]) as body:
+        events = iter(body)
+        assert next(events)["PayloadPart"]["Bytes"] == b"one"
+        with pytest.raises(EventStreamError, match="ModelStreamError") as caught:
+            next(events)
     assert reason in caught.value.response["Error"]["Message"]  # botocore reads no other member
 
 

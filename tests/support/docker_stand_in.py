@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ADDRESS = "127.0.0.77"  # of every container on a network
-SAMPLE = Path(__file__).with_name("sample_container.py")
+SAMPLE = Path(__file__).resolve().with_name("sample_container.py")
 PIDS = Path(tempfile.gettempdir())
 
 

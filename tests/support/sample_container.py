@@ -11,12 +11,11 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import FrameType
 from typing import Any
 
 FAULTS = set(filter(None, os.environ.get("FAULTS", "").split(",")))
 CAPACITY = int(os.environ.get("CAPACITY", "0"))  # models that it can hold; 0: it is no multi-model container
-LATE_S = 0.6
+LATE_S = 0.45
 LARGE_BYTES = 20_000
 KNOWN = {"host", "content-length", "content-type", "accept", "accept-encoding", "connection", "user-agent"}
 PAGE = "<html>\n<body>\n<h1>Internal Server Error</h1>\n</body>\n</html>"
@@ -111,10 +110,10 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(asked["exit"])
         if "status" in asked:
             self._answer(asked["status"], asked.get("text", ""), "text/plain")
-        elif "bytes" in asked or "invocations-large" in FAULTS:
-            self._answer(200, "x" * asked.get("bytes", LARGE_BYTES), "text/plain")
         elif asked.get("stream") and "unstreamed" not in FAULTS:
             self._pieces(asked)
+        elif "bytes" in asked or "invocations-large" in FAULTS:
+            self._answer(200, "x" * asked.get("bytes", LARGE_BYTES), "text/plain")
         elif "chunked" in asked or "unmeasured" in FAULTS:
             self._pieces({"pieces": ["{}"]})
         else:
@@ -182,15 +181,11 @@ def main() -> int:
     port = int(os.environ.get("FIXED_PORT") or os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
-    stopped = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if "ignores-sigterm" not in FAULTS:
-            stopped.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    stopped.wait()
+    signal.sigwait({signal.SIGTERM})
+    while "ignores-sigterm" in FAULTS:
+        signal.sigwait({signal.SIGTERM})
     return 1 if "crashes" in FAULTS else 0
 
 

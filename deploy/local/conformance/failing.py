@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import httpx
-
 from deploy.local.conformance.rule import Broken, rule
 from deploy.local.conformance.subject import Subject, summary
 
 _UNDECODABLE = b'\x00\xff{"'
 
 
-def refused(subject: Subject) -> httpx.Response:
-    subject.running()
-    return subject.post(_UNDECODABLE)
-
-
 @rule(
     "error-status",
     "A body that cannot be decoded is the caller's error, 400 to 499.",
-    "BOTO: ModelError tells a caller's 4xx from the model's 5xx by OriginalStatusCode",
+    "botocore: ModelError tells a caller's 4xx from the model's 5xx by OriginalStatusCode",
 )
 def error_status(subject: Subject) -> str:
-    answer = refused(subject)
+    answer = subject.post(_UNDECODABLE)
     if not 400 <= answer.status_code < 500:
         raise Broken(f"answered {summary(answer)}")
     return f"answered {answer.status_code}"
@@ -30,10 +23,10 @@ def error_status(subject: Subject) -> str:
 @rule(
     "error-text",
     "An error's body is text in one line, no page of HTML.",
-    "BOTO: OriginalMessage is all that a caller learns; pages hide the cause (sagemaker-python-sdk#1487)",
+    "botocore: OriginalMessage is all that a caller learns; pages hide the cause (sagemaker-python-sdk#1487)",
 )
 def error_text(subject: Subject) -> str:
-    answer = refused(subject)
+    answer = subject.post(_UNDECODABLE)
     try:
         text = answer.content.decode().strip()
     except UnicodeDecodeError as error:

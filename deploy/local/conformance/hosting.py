@@ -27,6 +27,15 @@ def hosting(subject: Subject) -> httpx.Response:
     return answer
 
 
+def listed(subject: Subject) -> dict[str, str]:
+    """The addresses of the models by their names. Raises Broken, Skipped."""
+    answer = hosting(subject)
+    try:
+        return {model["modelName"]: model["modelUrl"] for model in answer.json()["models"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Broken(f"another shape: {summary(answer)}") from error
+
+
 def loadable(subject: Subject) -> str:
     """What is to be loaded. Raises Skipped."""
     hosting(subject)
@@ -47,18 +56,20 @@ def expect(answer: httpx.Response, status: int, what: str) -> str:
     return f"{what} is answered {status}"
 
 
-@rule("models-list", 'GET /models answers {"models": [{"modelName", "modelUrl"}, ...]}.', "MMEDOC: List models")
+@rule(
+    "models-list",
+    'GET /models answers {"models": [{"modelName", "modelUrl"}, ...]}.',
+    "SageMaker guide, multi-model: List models",
+)
 def models_list(subject: Subject) -> str:
-    answer = hosting(subject)
-    try:
-        models = answer.json()["models"]
-        names = [model["modelName"] + model["modelUrl"] for model in models]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Broken(f"another shape: {summary(answer)}") from error
-    return f"{len(names)} models"
+    return f"{len(listed(subject))} models"
 
 
-@rule("models-unknown", "A model that is not loaded is answered 404.", "MMEDOC: Get, Unload and Invoke model")
+@rule(
+    "models-unknown",
+    "A model that is not loaded is answered 404.",
+    "SageMaker guide, multi-model: Get, Unload and Invoke model",
+)
 def models_unknown(subject: Subject) -> str:
     hosting(subject)
     invoke = partial(subject.post, subject.asked.body, {TARGET_MODEL: "unknown.tar.gz"})
@@ -67,12 +78,16 @@ def models_unknown(subject: Subject) -> str:
     return expect(invoke(f"/models/{_UNKNOWN}/invoke"), 404, "invoke")
 
 
-@rule("models-load", "POST /models loads a model, which is then described and listed.", "MMEDOC: Load model")
+@rule(
+    "models-load",
+    "POST /models loads a model, which is then described and listed.",
+    "SageMaker guide, multi-model: Load model",
+)
 def models_load(subject: Subject) -> str:
     expect(load(subject), 200, "POST /models")
     described = subject.get(f"/models/{_NAME}")
     expect(described, 200, "GET")
-    if not any(model.get("modelName") == _NAME for model in hosting(subject).json()["models"]):
+    if _NAME not in listed(subject):
         raise Broken("GET /models does not list it")
     return f"loaded: {summary(described)}"
 
@@ -84,20 +99,28 @@ def loaded(subject: Subject) -> None:
         raise Skipped("no model is loaded")
 
 
-@rule("models-conflict", "Loading a model that is loaded is answered 409.", "MMEDOC: Load model")
+@rule("models-conflict", "Loading a model that is loaded is answered 409.", "SageMaker guide, multi-model: Load model")
 def models_conflict(subject: Subject) -> str:
     loaded(subject)
     return expect(load(subject), 409, "POST /models again")
 
 
-@rule("models-invoke", "POST /models/{name}/invoke is served as /invocations is.", "MMEDOC: Invoke model")
+@rule(
+    "models-invoke",
+    "POST /models/{name}/invoke is served as /invocations is.",
+    "SageMaker guide, multi-model: Invoke model",
+)
 def models_invoke(subject: Subject) -> str:
     loaded(subject)
     answer = subject.post(subject.asked.body, {TARGET_MODEL: "conformance.tar.gz"}, f"/models/{_NAME}/invoke")
     return expect(answer, 200, "invoke")
 
 
-@rule("models-unload", "DELETE /models/{name} unloads it; then it is answered 404.", "MMEDOC: Unload model")
+@rule(
+    "models-unload",
+    "DELETE /models/{name} unloads it; then it is answered 404.",
+    "SageMaker guide, multi-model: Unload model",
+)
 def models_unload(subject: Subject) -> str:
     loaded(subject)
     expect(subject.get(f"/models/{_NAME}", "DELETE"), 200, "DELETE")

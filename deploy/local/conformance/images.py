@@ -18,7 +18,7 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 @rule(
     "entrypoint",
     "The entry point is in exec form: no shell and no tini stands before the program.",
-    "DG: so that it gets SIGTERM, and tini is confused by `serve`",
+    "SageMaker guide: so that it gets SIGTERM, and tini is confused by `serve`",
 )
 def entrypoint(subject: Subject) -> str:
     given = inspect_image(subject.image).get("Entrypoint") or []
@@ -28,7 +28,7 @@ def entrypoint(subject: Subject) -> str:
     return f"{given}" if given else "none: `serve` is a program of the image"
 
 
-@rule("root-user", "It runs as root.", "DG: the platform expects all containers to run with root users")
+@rule("root-user", "It runs as root.", "SageMaker guide: the platform expects all containers to run with root users")
 def root_user(subject: Subject) -> str:
     user = (inspect_image(subject.image).get("User") or "root").partition(":")[0]
     if user not in ("root", "0"):
@@ -36,7 +36,11 @@ def root_user(subject: Subject) -> str:
     return user
 
 
-@rule("read-only-model", "It gets ready though /opt/ml/model is read-only.", "DG: how the model's data is mounted")
+@rule(
+    "read-only-model",
+    "It gets ready though /opt/ml/model is read-only.",
+    "SageMaker guide: how the model's data is mounted",
+)
 def read_only_model(subject: Subject) -> str:
     name = subject.image
     if subject.asked.model_data is None:
@@ -49,13 +53,15 @@ def read_only_model(subject: Subject) -> str:
 @rule(
     "network-isolation",
     "It gets ready without a network.",
-    "BOTO: EnableNetworkIsolation, no inbound or outbound calls",
+    "botocore: EnableNetworkIsolation, no inbound or outbound calls",
 )
 def network_isolation(subject: Subject) -> str:
     limit = subject.asked.limits.start_s
-    with isolated(subject) as url:
+    with isolated(subject) as (container, url):
         began = time.monotonic()
         while not (made := ping(url, subject.asked.limits)).is_healthy:
+            if (status := container.ended()) is not None:
+                raise Broken(f"it ended with status {status}")
             if time.monotonic() - began > limit:
                 raise Broken(f"not ready within {limit:g} s: {made.reason}")
             time.sleep(0.05)
@@ -63,8 +69,8 @@ def network_isolation(subject: Subject) -> str:
 
 
 @contextmanager
-def isolated(subject: Subject) -> Iterator[str]:
-    """The address of a container on a network that leads nowhere; this machine alone reaches it. Raises Skipped."""
+def isolated(subject: Subject) -> Iterator[tuple[DockerImage, str]]:
+    """A container, and its address, on a network that leads nowhere; this machine alone reaches it. Raises Skipped."""
     network = f"cartridge-isolated-{uuid.uuid4().hex[:12]}"
     container = DockerImage(
         subject.image, subject.asked.environment, subject.mounts, options=["--network", network], publish=False
@@ -73,7 +79,7 @@ def isolated(subject: Subject) -> Iterator[str]:
         docker("network", "create", "--internal", network)
         container.start()
         try:
-            yield f"http://{address_of(container)}:{PORT}"
+            yield container, f"http://{address_of(container)}:{PORT}"
         finally:
             container.stop(subject.asked.limits.stop_s)
             docker("network", "rm", network)

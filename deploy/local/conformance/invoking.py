@@ -11,7 +11,11 @@ from deploy.local.headers import CUSTOM_ATTRIBUTES, INFERENCE_ID
 _OPAQUE = (string.ascii_letters + string.digits + "!#$%&'()*+-./:;<=>?@[]^_`{|}~,") * 12
 
 
-@rule("invocations-status", "POST /invocations answers 200.", "DG: how the container responds to inference requests")
+@rule(
+    "invocations-status",
+    "POST /invocations answers 200.",
+    "SageMaker guide: how the container responds to inference requests",
+)
 def invocations_status(subject: Subject) -> str:
     response = subject.plain.response
     if not response.is_success:
@@ -19,7 +23,11 @@ def invocations_status(subject: Subject) -> str:
     return f"answered {response.status_code}, {response.headers.get('content-type', 'of no type')}"
 
 
-@rule("invocations-time", "The answer is there within 60 seconds.", "DG: must respond to requests within 60 seconds")
+@rule(
+    "invocations-time",
+    "The answer is there within 60 seconds.",
+    "SageMaker guide: must respond to requests within 60 seconds",
+)
 def invocations_time(subject: Subject) -> str:
     took_s = subject.served().took_s
     if took_s > subject.asked.limits.invocation_s:
@@ -28,7 +36,9 @@ def invocations_time(subject: Subject) -> str:
 
 
 @rule(
-    "response-size", "A response has at most 6,291,456 bytes.", "BOTO: BodyBlob; FAQ says 25 MB, where that is granted"
+    "response-size",
+    "A response has at most 6,291,456 bytes.",
+    "botocore: BodyBlob; the FAQ says 25 MB, where that is granted",
 )
 def response_size(subject: Subject) -> str:
     nbytes, limit = len(subject.served().response.content), subject.asked.limits.response_bytes
@@ -40,7 +50,7 @@ def response_size(subject: Subject) -> str:
 @rule(
     "content-length",
     "A response that is not streamed says how long it is.",
-    "async: a response without Content-Length fails (djl-serving#2567)",
+    "SageMaker, asynchronous: a response without Content-Length fails (djl-serving#2567)",
 )
 def content_length(subject: Subject) -> str:
     headers = subject.served().response.headers
@@ -49,7 +59,11 @@ def content_length(subject: Subject) -> str:
     return f"Content-Length: {headers['content-length']}"
 
 
-@rule("foreign-headers", "Headers that it does not know are ignored.", "DG: SageMaker might add additional headers")
+@rule(
+    "foreign-headers",
+    "Headers that it does not know are ignored.",
+    "SageMaker guide: SageMaker might add additional headers",
+)
 def foreign_headers(subject: Subject) -> str:
     return subject.accepts({"X-Amzn-SageMaker-Forwarded-For": "10.0.0.1", "X-Amzn-RequestId": "5b5c4e86"})
 
@@ -57,18 +71,18 @@ def foreign_headers(subject: Subject) -> str:
 @rule(
     "custom-attributes",
     "Custom attributes are any 1024 visible ASCII characters.",
-    "BOTO: CustomAttributes is an opaque value that is forwarded verbatim",
+    "botocore: CustomAttributes is an opaque value that is forwarded verbatim",
 )
 def custom_attributes(subject: Subject) -> str:
     return subject.accepts({CUSTOM_ATTRIBUTES: _OPAQUE[:1024]})
 
 
-@rule("inference-id", "An inference id has up to 64 characters.", "BOTO: InferenceId, 1 to 64 printable characters")
+@rule("inference-id", "An inference id has up to 64 characters.", "botocore: InferenceId, 1 to 64 printable characters")
 def inference_id(subject: Subject) -> str:
     return subject.accepts({INFERENCE_ID: f"conformance {'x' * 52}"})
 
 
-@rule("request-size", "A request of 6,291,456 bytes is read.", "BOTO: BodyBlob; the platform lets it through")
+@rule("request-size", "A request of 6,291,456 bytes is read.", "botocore: BodyBlob; the platform lets it through")
 def request_size(subject: Subject) -> str:
     """Of JSON the white space at the end means nothing; whatever another type makes of it, it is not too large."""
     subject.served()
@@ -82,7 +96,7 @@ def request_size(subject: Subject) -> str:
 @rule(
     "stream-chunked",
     "A streamed response comes in pieces (chunked).",
-    "DG: the container answers with HTTP chunked encoding",
+    "SageMaker guide: the container answers with HTTP chunked encoding",
 )
 def stream_chunked(subject: Subject) -> str:
     if subject.asked.stream_body is None:

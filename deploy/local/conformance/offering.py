@@ -19,7 +19,7 @@ def offered(subject: Subject, path: str) -> httpx.Response:
     return answer
 
 
-@rule("metrics", "GET /metrics, where there is one, is in Prometheus' format.", "BOTO: ContainerMetricsConfig")
+@rule("metrics", "GET /metrics, where there is one, is in Prometheus' format.", "botocore: ContainerMetricsConfig")
 def metrics(subject: Subject) -> str:
     answer = offered(subject, "/metrics")
     try:
@@ -32,7 +32,7 @@ def metrics(subject: Subject) -> str:
 @rule(
     "execution-parameters",
     "GET /execution-parameters, where there is one, is what batch transform reads.",
-    "DG23: your-algorithms-batch-code",
+    "SageMaker guide 2023: your-algorithms-batch-code",
 )
 def execution_parameters(subject: Subject) -> str:
     answer = offered(subject, "/execution-parameters")

@@ -8,7 +8,11 @@ from deploy.local.conformance.rule import Broken, rule
 from deploy.local.conformance.subject import Subject
 
 
-@rule("ping-accept", "A connection is accepted within 250 ms.", "DG: must accept socket connections within 250 ms")
+@rule(
+    "ping-accept",
+    "A connection is accepted within 250 ms.",
+    "SageMaker guide: must accept socket connections within 250 ms",
+)
 def ping_accept(subject: Subject) -> str:
     subject.alive()
     made = subject.patient_ping
@@ -17,7 +21,11 @@ def ping_accept(subject: Subject) -> str:
     return f"{made.accept_s * 1000:.1f} ms"
 
 
-@rule("ping-status", "GET /ping answers 200; a redirect is not followed.", "DG: an HTTP 200 is all that is needed")
+@rule(
+    "ping-status",
+    "GET /ping answers 200; a redirect is not followed.",
+    "SageMaker guide: an HTTP 200 is all that is needed",
+)
 def ping_status(subject: Subject) -> str:
     subject.running()
     made = subject.patient_ping
@@ -26,7 +34,11 @@ def ping_status(subject: Subject) -> str:
     return made.reason
 
 
-@rule("ping-time", "GET /ping answers within 2 seconds.", "DG: the request timeout on /ping attempts is 2 seconds")
+@rule(
+    "ping-time",
+    "GET /ping answers within 2 seconds.",
+    "SageMaker guide: the request timeout on /ping attempts is 2 seconds",
+)
 def ping_time(subject: Subject) -> str:
     subject.running()
     made = subject.patient_ping
@@ -38,7 +50,7 @@ def ping_time(subject: Subject) -> str:
 @rule(
     "ping-under-load",
     "While a request is served, GET /ping answers 200 within 2 seconds.",
-    "DG: probes go on in service, and a container that fails them is replaced",
+    "SageMaker guide: probes go on in service, and a container that fails them is replaced",
 )
 def ping_under_load(subject: Subject) -> str:
     subject.served()
@@ -53,7 +65,11 @@ def ping_under_load(subject: Subject) -> str:
     return f"{len(made)} of {len(made)} answered 200"
 
 
-@rule("ping-post", "POST /ping is answered as GET is.", "DG: must accept POST requests to /invocations and /ping")
+@rule(
+    "ping-post",
+    "POST /ping is answered as GET is.",
+    "SageMaker guide: must accept POST requests to /invocations and /ping",
+)
 def ping_post(subject: Subject) -> str:
     subject.running()
     made = subject.ping_patiently("POST")

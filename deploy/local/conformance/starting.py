@@ -6,7 +6,9 @@ from deploy.local.conformance.rule import Broken, Skipped, rule
 from deploy.local.conformance.subject import Subject, summary
 
 
-@rule("serve-argument", "Started with the argument `serve` it keeps running.", "DG: how the container is run")
+@rule(
+    "serve-argument", "Started with the argument `serve` it keeps running.", "SageMaker guide: how the container is run"
+)
 def serve_argument(subject: Subject) -> str:
     start = subject.started()
     if start.status is not None:
@@ -17,7 +19,7 @@ def serve_argument(subject: Subject) -> str:
 @rule(
     "start-window",
     "Within 8 minutes of its start GET /ping answers 200, and goes on doing so.",
-    "DG: the container must respond with 200 within 8 minutes, consistently",
+    "SageMaker guide: the container must respond with 200 within 8 minutes, consistently",
 )
 def start_window(subject: Subject) -> str:
     start = subject.started()
@@ -31,7 +33,7 @@ def start_window(subject: Subject) -> str:
 @rule(
     "ready-is-true",
     "What /ping first calls ready serves the next request.",
-    "DG: once InService, requests are routed to the container",
+    "SageMaker guide: once InService, requests are routed to the container",
 )
 def ready_is_true(subject: Subject) -> str:
     start = subject.started()

@@ -15,7 +15,9 @@ _LISTEN_S = 60.0
 
 
 @rule(
-    "stop-time", "It ends within 30 seconds of SIGTERM, before SIGKILL.", "DG: SIGTERM, then SIGKILL 30 seconds later"
+    "stop-time",
+    "It ends within 30 seconds of SIGTERM, before SIGKILL.",
+    "SageMaker guide: SIGTERM, then SIGKILL 30 seconds later",
 )
 def stop_time(subject: Subject) -> str:
     started(subject)
@@ -25,7 +27,11 @@ def stop_time(subject: Subject) -> str:
     return f"after {took_s:.1f} s"
 
 
-@rule("stop-status", "After SIGTERM it ends with status 0 or 143, without a crash.", "DG: clean up on SIGTERM")
+@rule(
+    "stop-status",
+    "After SIGTERM it ends with status 0 or 143, without a crash.",
+    "SageMaker guide: clean up on SIGTERM",
+)
 def stop_status(subject: Subject) -> str:
     started(subject)
     stop, _ = subject.stop
@@ -39,7 +45,7 @@ def stop_status(subject: Subject) -> str:
 @rule(
     "bind-to-port",
     "With SAGEMAKER_BIND_TO_PORT it listens there instead of on 8080.",
-    "DG23: inference-pipeline-real-time, multi-container-direct",
+    "SageMaker guide 2023: inference-pipeline-real-time, multi-container-direct",
 )
 def bind_to_port(subject: Subject) -> str:
     started(subject)

@@ -17,7 +17,8 @@ from deploy.local.headers import USER_AGENT
 from deploy.local.limits import Limits
 from deploy.local.ping import Ping, ping
 
-_PATIENCE = 5
+_LATE_S = 10.0  # more than the limit, so that a late answer is told from none
+_PATIENCE = 5  # times the limit, likewise
 _STEADY = 3  # pings that must succeed after the first
 
 
@@ -62,7 +63,7 @@ class Subject:
         self.start: Start | None = None
         self.http = httpx.Client(
             base_url=self.container.url,
-            timeout=2 * asked.limits.invocation_s,  # so that a late answer is told from none
+            timeout=asked.limits.invocation_s + _LATE_S,
             headers={"User-Agent": USER_AGENT},
             trust_env=False,
         )
@@ -132,7 +133,7 @@ class Subject:
             sent = {"Content-Type": self.asked.content_type, **(headers or {})}
             return self.http.post(path, content=body, headers=sent)
         except httpx.TimeoutException as error:
-            raise Broken(f"no answer within {2 * self.asked.limits.invocation_s:g} s") from error
+            raise Broken(f"no answer within {self.asked.limits.invocation_s + _LATE_S:g} s") from error
         except httpx.TransportError as error:
             raise Broken(f"the connection broke: {error}") from error
 
