@@ -112,7 +112,6 @@ class AsyncInvocations:
 
     async def _invoke(self, request: AsyncRequest) -> Reply:
         """Raises ModelError where the container fails, or does not say how long its response is; StorageError."""
-        endpoint = request.receipt.endpoint
         body = request.payload
         if isinstance(body, Location):
             body = await asyncio.to_thread(self._storage.read, body, ASYNC_INPUT_BYTES)
@@ -120,18 +119,18 @@ class AsyncInvocations:
             "/invocations", body, request.headers, within_s=request.within_s, at_most_bytes=ASYNC_INPUT_BYTES
         )
         if reply.is_error:
-            raise ModelError(endpoint, reply.status, reply.body)
+            raise ModelError(reply.status, reply.body)
         if "content-length" not in reply.headers:
-            raise ModelError(endpoint, 0, _LACKS_LENGTH)
+            raise ModelError(0, _LACKS_LENGTH)
         return reply
 
     async def _fail(self, request: AsyncRequest, error: PlatformError | StorageError) -> None:
         """What the container said goes to the failure location. Raises StorageError."""
         kind = "ClientError" if isinstance(error, ModelError) and 400 <= error.status < 500 else "InternalServerError"
-        reason = f"{kind}: {error}"
+        told = error.explain(request.receipt.endpoint) if isinstance(error, PlatformError) else str(error)
         original = error.original if isinstance(error, ModelError) else str(error)
-        await self._write(request.failure, (original or "").encode(), None)
-        outcome = {"failureReason": reason, "responseParameters": {"outputLocation": str(request.failure)}}
+        await self._write(request.failure, original.encode(), None)
+        outcome = {"failureReason": f"{kind}: {told}", "responseParameters": {"outputLocation": str(request.failure)}}
         self._notifications.publish(ERROR, request.receipt.result("Failed", **outcome))
 
     async def _write(self, location: Location, data: bytes, reply: Reply | None) -> None:

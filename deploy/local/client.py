@@ -30,8 +30,7 @@ class Reply:
 class ContainerClient:
     """One connection pool to one container. Nothing is repeated, no redirect followed, no header added but its own."""
 
-    def __init__(self, url: str, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, url: str) -> None:
         self._http = httpx.AsyncClient(
             base_url=url, timeout=None, limits=httpx.Limits(max_connections=None), trust_env=False
         )
@@ -66,9 +65,9 @@ class ContainerClient:
                     if at_most_bytes is not None and len(received) > at_most_bytes:
                         raise PayloadTooLarge(at_most_bytes)
         except TimeoutError as error:
-            raise timed_out(self._endpoint) from error
+            raise timed_out() from error
         except httpx.TransportError as error:
-            raise exited(self._endpoint) from error
+            raise exited() from error
         return Reply(response.status_code, response.headers, bytes(received))
 
     @asynccontextmanager

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m deploy.l
         models_dir = options.models_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="models-")))
         try:
             endpoint, front = assemble(options, models_dir)
-        except (ContainerError, StorageError) as error:
+        except (ContainerError, StorageError, OSError) as error:
             raise SystemExit(f"{prog}: {error}") from error
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):  # the server has stopped for it, in order, and raises it again
@@ -87,7 +87,7 @@ def _add_asynchronous(made: argparse.ArgumentParser) -> None:
 
 
 def assemble(options: argparse.Namespace, models_dir: Path) -> tuple[Endpoint, FrontOptions]:
-    """Raises ContainerError, StorageError."""
+    """Raises ContainerError, StorageError, OSError."""
     limits = limits_of(options)
     environment = environment_of(options.env)
     mounts = {options.model_data: MODEL_DIR} if options.model_data else {}
@@ -116,9 +116,11 @@ def environment_of(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _async_config(options: argparse.Namespace) -> AsyncConfig | None:
-    """Raises StorageError."""
+    """Raises StorageError, OSError where the notifications cannot be written."""
     if not options.async_output:
         return None
+    if options.notifications:
+        options.notifications.touch()
     output = Location.parse(options.async_output)
     failures = Location.parse(options.async_failures) if options.async_failures else output / "failures"
     return AsyncConfig(output, failures, options.notifications, options.async_concurrency)

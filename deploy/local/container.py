@@ -48,7 +48,7 @@ class Container(Protocol):
         """Its exit status, once it has one."""
 
     def stop(self, within_s: float) -> Stop:
-        """SIGTERM, and SIGKILL `within_s` later."""
+        """SIGTERM, and SIGKILL `within_s` later. Raises ContainerError."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,12 @@ class DockerImage:
     def stop(self, within_s: float) -> Stop:
         if self._process is None:
             return Stop(None, False)
-        if self._process.poll() is None:
-            docker("stop", "-t", f"{within_s:.0f}", self.name)
+        try:
+            if self._process.poll() is None:
+                docker("stop", "-t", f"{within_s:.0f}", self.name)
+        except ContainerError:
+            if self._process.poll() is None:  # else it ended by itself meanwhile
+                raise
         status = self._process.wait()
         return Stop(status, status == _KILLED)
 

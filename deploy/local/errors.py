@@ -26,14 +26,18 @@ class PlatformError(Exception):
         super().__init__(message)
         self.message = message
 
-    def body(self) -> dict[str, object]:
-        return {"Message": self.message}
+    def explain(self, endpoint: str) -> str:
+        return self.message
 
-    def response(self) -> Response:
+    def body(self, endpoint: str) -> dict[str, object]:
+        return {"Message": self.explain(endpoint)}
+
+    def response(self, endpoint: str) -> Response:
+        """`endpoint` is its name in the call."""
         if self.kind is None:
             return PlainTextResponse(self.message, self.http_status)
         headers = {"x-amzn-ErrorType": f"{self.kind}:http://internal.amazon.com/coral/com.amazon.sagemaker/"}
-        return JSONResponse(self.body(), self.http_status, headers)
+        return JSONResponse(self.body(endpoint), self.http_status, headers)
 
 
 class ValidationError(PlatformError):
@@ -65,33 +69,40 @@ class ModelError(PlatformError):
     http_status = 424
     kind = "ModelError"
 
-    def __init__(self, endpoint: str, status: int, original: bytes | str) -> None:
+    def __init__(self, status: int, original: bytes | str) -> None:
         text = original if isinstance(original, str) else _text(original)
-        super().__init__(_explain(endpoint, status, text))
+        side = "client" if 400 <= status < 500 else "server"
+        told = "and could not load the entire response body" if text is None else f'with message "{text}"'
+        super().__init__(f"Received {side} error ({status}) from primary {told}")
         self.status = status
-        self.original = text
-        self.endpoint = endpoint
+        self.original = text or ""
 
-    def body(self) -> dict[str, object]:
+    def explain(self, endpoint: str) -> str:
+        log = f"{REGION}#logEventViewer:group=/aws/sagemaker/Endpoints/{endpoint}"
+        return (
+            f"{self.message}. See https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={log} "
+            f"in account {ACCOUNT} for more information."
+        )
+
+    def body(self, endpoint: str) -> dict[str, object]:
         return {
-            **super().body(),
+            **super().body(endpoint),
             "OriginalStatusCode": self.status,
-            "OriginalMessage": self.original or "",
-            "LogStreamArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{self.endpoint}",
+            "OriginalMessage": self.original,
+            "LogStreamArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{endpoint}",
         }
 
 
-def timed_out(endpoint: str) -> ModelError:
+def timed_out() -> ModelError:
     return ModelError(
-        endpoint,
         0,
         "Your invocation timed out while waiting for a response from container primary. Review the latency metrics "
         "for each container in Amazon CloudWatch, resolve the issue, and try again.",
     )
 
 
-def exited(endpoint: str) -> ModelError:
-    return ModelError(endpoint, 0, "An error occurred while handling request as the model process exited.")
+def exited() -> ModelError:
+    return ModelError(0, "An error occurred while handling request as the model process exited.")
 
 
 def not_in_service(endpoint: str) -> ValidationError:
@@ -103,13 +114,3 @@ def _text(body: bytes) -> str | None:
         return body.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _explain(endpoint: str, status: int, text: str | None) -> str:
-    side = "client" if 400 <= status < 500 else "server"
-    told = "and could not load the entire response body" if text is None else f'with message "{text}"'
-    log = f"{REGION}#logEventViewer:group=/aws/sagemaker/Endpoints/{endpoint}"
-    return (
-        f"Received {side} error ({status}) from primary {told}. See https://{REGION}.console.aws.amazon.com/"
-        f"cloudwatch/home?region={log} in account {ACCOUNT} for more information."
-    )

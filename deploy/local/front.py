@@ -35,7 +35,6 @@ from deploy.local.models import Models, invoke_path_of
 from deploy.local.storage import Storage
 
 _NO_ROOM = 507
-_NAME = "endpoint"  # how the platform's own account of models calls an endpoint that callers name as they like
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def create_front(endpoint: Endpoint, options: FrontOptions) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with endpoint.running(), ContainerClient(endpoint.container.url, _NAME) as client:
+        async with endpoint.running(), ContainerClient(endpoint.container.url) as client:
             app.state.runtime = runtime = _Runtime(endpoint, options, client)
             async with runtime.working():
                 yield
@@ -75,7 +74,7 @@ class _Runtime:
         self.models: Models | None = None
         self.asynchronous: AsyncInvocations | None = None
         if options.archives:
-            self.models = Models(client, options.archives, _NAME, options.limits.load_s)
+            self.models = Models(client, options.archives, options.limits.load_s)
         if options.asynchronous and options.storage:
             self.asynchronous = AsyncInvocations(options.asynchronous, client, options.storage)
 
@@ -99,7 +98,7 @@ class _Runtime:
 
 
 async def _invoke(request: Request) -> Response:
-    runtime, name = _opened(request)
+    runtime, _ = _opened(request)
     headers = forwarded(request.headers, multi_model=runtime.models is not None)
     body = await _read(request, runtime.limits.request_bytes)
     async with AsyncExitStack() as stack:
@@ -113,12 +112,12 @@ async def _invoke(request: Request) -> Response:
     if reply.status == _NO_ROOM and runtime.models:
         await runtime.models.make_room()
     if reply.is_error:
-        raise ModelError(name, reply.status, reply.body)
+        raise ModelError(reply.status, reply.body)
     return Response(reply.body, 200, returned(reply.headers))
 
 
 async def _invoke_stream(request: Request) -> Response:
-    runtime, name = _opened(request)
+    runtime, _ = _opened(request)
     headers = forwarded(request.headers, IN_STREAM_HEADERS, multi_model=runtime.models is not None)
     body = await _read(request, runtime.limits.request_bytes)
     deadline = asyncio.get_running_loop().time() + runtime.limits.stream_s
@@ -128,11 +127,11 @@ async def _invoke_stream(request: Request) -> Response:
             async with asyncio.timeout_at(deadline):
                 response = await stack.enter_async_context(runtime.client.streaming(path, body, headers))
                 if not response.is_success:
-                    raise ModelError(name, response.status_code, await response.aread())
+                    raise ModelError(response.status_code, await response.aread())
         except TimeoutError as error:
-            raise timed_out(name) from error
+            raise timed_out() from error
         except httpx.TransportError as error:
-            raise exited(name) from error
+            raise exited() from error
         return _Frames(_frames(response, deadline), returned_stream(response.headers), stack.pop_all())
 
 
@@ -205,4 +204,4 @@ async def _read(request: Request, limit_bytes: int) -> bytes:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlatformError)
-    return error.response()
+    return error.response(request.path_params.get("name", ""))

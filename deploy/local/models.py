@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 from deploy.local.archives import ModelArchives
-from deploy.local.client import ContainerClient, Reply
+from deploy.local.client import ContainerClient
 from deploy.local.errors import ModelError, ModelNotReady
 
 _LOADED = (200, 409)  # 409: it was loaded already
@@ -21,10 +21,9 @@ _JSON = {"Content-Type": "application/json"}
 class Models:
     """The platform's account of the models in one container. One load or unload at a time."""
 
-    def __init__(self, client: ContainerClient, archives: ModelArchives, endpoint: str, load_s: float) -> None:
+    def __init__(self, client: ContainerClient, archives: ModelArchives, load_s: float) -> None:
         self._client = client
         self._archives = archives
-        self._endpoint = endpoint
         self._load_s = load_s
         self._loaded: dict[str, None] = {}  # from the least recently used on
         self._in_use: Counter[str] = Counter()
@@ -69,7 +68,7 @@ class Models:
         while reply.status == _NO_ROOM and await self._unload_one():
             reply = await self._client.call("/models", body, _JSON, within_s=None)
         if reply.status not in _LOADED:
-            raise self._error(reply)
+            raise ModelError(reply.status, reply.body)
 
     async def _unload_one(self) -> bool:
         name = next((name for name in self._loaded if not self._in_use[name]), None)
@@ -77,12 +76,9 @@ class Models:
             return False
         reply = await self._client.call(path_of(name), b"", {}, within_s=None, method="DELETE")
         if reply.is_error and reply.status != 404:
-            raise self._error(reply)
+            raise ModelError(reply.status, reply.body)
         del self._loaded[name]
         return True
-
-    def _error(self, reply: Reply) -> ModelError:
-        return ModelError(self._endpoint, reply.status, reply.body)
 
 
 def path_of(name: str) -> str:

@@ -124,7 +124,7 @@ def test_an_image_that_keeps_every_rule(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("docker")
 def test_an_image_that_breaks_the_rules_of_images(tmp_path: Path) -> None:
     config = {"Entrypoint": ["/bin/sh", "-c", "serve"], "User": "1000:1000"}
-    asked = replace(ASKED, model_data=tmp_path, limits=Limits(start_s=4))
+    asked = replace(ASKED, model_data=tmp_path, limits=Limits(start_s=3))
     outcomes = judged_image(config, asked, FAULTS="needs-network,crashes", FIXED_PORT="8080")
     broken = {"entrypoint", "root-user", "network-isolation", "stop-status", "bind-to-port"}
     assert ids(outcomes, "broken") == broken, [row(outcome) for outcome in outcomes]

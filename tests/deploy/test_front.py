@@ -49,6 +49,7 @@ def failure(runtime: Any, asked: dict[str, Any]) -> dict[str, Any]:
         invoke(runtime, asked)
     response: dict[str, Any] = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert response["LogStreamArn"].endswith("/aws/sagemaker/Endpoints/any-name")
     return response
 
 
@@ -217,9 +218,17 @@ def test_the_command_serves_until_a_signal_and_takes_its_container_along() -> No
         httpx.get(f"http://{container}/ping")
 
 
-def test_the_command_says_why_an_endpoint_failed() -> None:
-    command = [sys.executable, "-m", "deploy.local", SAMPLE, "--port", str(free_port()), "--env", "FAULTS=dies"]
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--env", "FAULTS=dies"], "the container ended with status 3"),
+        (["--env", "FAULTS"], "--env FAULTS: must be NAME=VALUE"),
+        (["--async-output", "s3://bucket/out", "--notifications", "/nowhere/at/all"], "/nowhere/at/all"),
+    ],
+)
+def test_the_command_says_what_is_wrong(options: list[str], reason: str) -> None:
+    command = [sys.executable, "-m", "deploy.local", SAMPLE, "--port", str(free_port()), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
-    assert "the container ended with status 3" in done.stderr
+    assert reason in done.stderr
     assert "Traceback" not in done.stderr

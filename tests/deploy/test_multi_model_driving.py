@@ -20,7 +20,8 @@ from deploy.local.endpoint import Status
 from deploy.local.front import FrontOptions
 from deploy.local.limits import Limits
 from deploy.local.storage import Storage
-from tests.support.fronts import Front, front_in_service, front_of
+from deploy.running import wait_until
+from tests.support.fronts import PATIENCE_S, Front, front_in_service, front_of
 
 BUCKET = "models"
 TARGETS = ("a.tar.gz", "b.tar.gz", "deeper/c.tar.gz")
@@ -105,6 +106,16 @@ def test_what_the_container_holds_already_is_no_error(
     with front_of(container_of(front.endpoint.container.url, {}, {}), options) as another:
         another.until(Status.IN_SERVICE)
         assert invoke(another, "a.tar.gz")["path"].endswith("/invoke")
+
+
+def test_a_model_that_takes_long_is_not_ready_and_then_it_is(source: Path, storage: Storage, tmp_path: Path) -> None:
+    archives = ModelArchives(str(source), tmp_path, str(tmp_path), storage)
+    slow = {"CAPACITY": "1", "FAULTS": "models-slow"}
+    with front_in_service(Limits(load_s=0.3), slow, archives=archives) as front:
+        with pytest.raises(ClientError) as caught:
+            invoke(front, "a.tar.gz")
+        assert caught.value.response["Error"]["Code"] == "ModelNotReadyException"
+        wait_until(lambda: loaded(front) == ["a.tar.gz"], PATIENCE_S)
 
 
 @pytest.mark.parametrize(

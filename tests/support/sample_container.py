@@ -26,6 +26,7 @@ served = 0
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         if self.path == "/ping":
@@ -137,6 +138,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _load(self, asked: dict[str, str]) -> None:
         name = asked["model_name"]
+        if "models-slow" in FAULTS:
+            time.sleep(LATE_S)
         if name in models and "models-reloaded" not in FAULTS:
             self._json(409, {"message": "loaded already"})
         elif len(models) >= CAPACITY and name not in models:

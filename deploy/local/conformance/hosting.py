@@ -21,7 +21,8 @@ def hosting(subject: Subject) -> httpx.Response:
     """The list of models. Raises Skipped where it holds one model only."""
     answer = subject.get("/models")
     if not answer.is_success:
-        labelled = subject.is_image and inspect_image(subject.image).get("Labels", {}).get(LABEL) == "true"
+        labels = inspect_image(subject.image).get("Labels") if subject.is_image else None
+        labelled = (labels or {}).get(LABEL) == "true"
         hint = "; its label says it would with --env SAGEMAKER_MULTI_MODEL=true" if labelled else ""
         raise Skipped(f"GET /models is answered {answer.status_code}: no multi-model container{hint}")
     return answer

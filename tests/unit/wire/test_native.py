@@ -160,6 +160,7 @@ def test_unknown_field_inside_parameters_is_named() -> None:
         ("partial_images", 17),
         ("request_id", "two words"),
         ("request_id", "x" * 65),
+        ("request_id", "x "),
         ("preset", None),
     ],
 )
