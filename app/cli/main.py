@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +14,17 @@ import typer
 import app as package
 from app.cli.common import DEFAULT_URL, Url, leave, or_leave
 from app.cli.roms import roms
+from app.cli.rooms import run_room
 from app.client import Answer, Client, Event
 
 app = typer.Typer(help="Many image-generation models behind one endpoint.", no_args_is_help=True, add_completion=False)
 app.add_typer(roms, name="roms")
+
+
+def _room_command(name: str) -> Callable[[Callable[[typer.Context], None]], Callable[[typer.Context], None]]:
+    """A command whose options another room reads."""
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    return app.command(name, context_settings=settings, add_help_option=False)
 
 
 @app.command()
@@ -123,28 +130,28 @@ def serve() -> None:
     os.execv(sys.executable, [sys.executable, str(script)])
 
 
-@app.command(
-    "eval",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-)
+@_room_command("eval")
 def evaluate(context: typer.Context) -> None:
     """Measure a ROM's pictures: prompt alignment, CLIP score, FID, precision and recall, speed."""
-    from app.cli.evaluate import run_evaluation
-
-    run_evaluation(context.args)
+    run_room(context.args, "eval", "evaluation.command")
 
 
-@app.command(
-    "eval-router",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-)
+@_room_command("eval-router")
 def evaluate_router(context: typer.Context) -> None:
     """Measure how well prompts find their domains: accuracy, calibration, what is out of domain."""
-    from app.cli.evaluate import run_evaluation
+    run_room(context.args, "eval-router", "evaluation.router")
 
-    run_evaluation(context.args, "eval-router", "evaluation.router")
+
+@_room_command("front")
+def front(context: typer.Context) -> None:
+    """Put SageMaker's side before a container on this machine, for unmodified boto3 clients."""
+    run_room(context.args, "front", "deploy.local.command")
+
+
+@_room_command("conformance")
+def conformance(context: typer.Context) -> None:
+    """Look whether an image, a URL or a program keeps SageMaker's rules; a table of every rule."""
+    run_room(context.args, "conformance", "deploy.local.conformance.command")
 
 
 def _follow(events: Iterator[Event]) -> dict[str, Any]:

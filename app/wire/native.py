@@ -73,7 +73,7 @@ class InvocationRequest(BaseModel):
     on_deadline: OnDeadline = "partial"
     stream: bool = False
     partial_images: int = Field(default=0, ge=0, le=16)
-    request_id: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[!-~]+$")
+    request_id: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[!-~]([ -~]*[!-~])?$")
 
     @field_validator("prompt")
     @classmethod

@@ -20,6 +20,8 @@ from app.metrics import Metrics
 from app.roms.manifest import Preset, RomManifest
 from app.settings import PREFIX, Settings
 from app.wire.native import ALIASES, InvocationRequest
+from deploy.local.conformance.report import all_rules
+from deploy.local.conformance.rule import Rule
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = sorted(
@@ -97,6 +99,11 @@ def test_nginx_and_the_api_know_the_same_routes() -> None:
     offered = {path.partition("{")[0] for path in create_app(nullcontext).openapi()["paths"]}  # type: ignore[arg-type]
     passed_on = re.findall(r"location (?:= (/[\w/]+)|~ \^(/\w+/)\.) {[^}]*proxy_pass", read("nginx.conf"))
     assert {exact or prefix for exact, prefix in passed_on} == offered
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)
+def test_every_rule_of_the_platform_is_documented(rule: Rule) -> None:
+    assert f"| `{rule.id}` | {rule.sentence} | {rule.source} |" in read("docs/local_sagemaker.md")
 
 
 def test_every_target_is_in_the_readme() -> None:

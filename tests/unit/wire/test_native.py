@@ -158,8 +158,9 @@ def test_unknown_field_inside_parameters_is_named() -> None:
         ("stream", 1),
         ("partial_images", -1),
         ("partial_images", 17),
-        ("request_id", "two words"),
+        ("request_id", "two\nlines"),
         ("request_id", "x" * 65),
+        ("request_id", "x "),
         ("preset", None),
     ],
 )

@@ -1,0 +1,1 @@
+"""Whether a container keeps SageMaker's rules."""
