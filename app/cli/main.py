@@ -130,9 +130,9 @@ def serve() -> None:
 )
 def evaluate(context: typer.Context) -> None:
     """Measure a ROM's pictures: prompt alignment, CLIP score, FID, precision and recall, speed."""
-    from app.cli.evaluate import run_evaluation
+    from app.cli.beside import run_beside
 
-    run_evaluation(context.args)
+    run_beside(context.args)
 
 
 @app.command(
@@ -142,9 +142,21 @@ def evaluate(context: typer.Context) -> None:
 )
 def evaluate_router(context: typer.Context) -> None:
     """Measure how well prompts find their domains: accuracy, calibration, what is out of domain."""
-    from app.cli.evaluate import run_evaluation
+    from app.cli.beside import run_beside
 
-    run_evaluation(context.args, "eval-router", "evaluation.router")
+    run_beside(context.args, "eval-router", "evaluation.router")
+
+
+@app.command(
+    "deploy",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def deploy(context: typer.Context) -> None:
+    """Take the service to SageMaker: image, ROMs, roles, endpoints, logs."""
+    from app.cli.beside import run_beside
+
+    run_beside(context.args, "deploy", "deploy.commands")
 
 
 def _follow(events: Iterator[Event]) -> dict[str, Any]:
