@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test test-ui chromium soak check format train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test test-deploy test-ui chromium soak check format train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test test-ui soak eval bench-step: export GOMP_SPINCOUNT ?= 10000
 test: install nginx  ## run the tests: the rooms' on all cores, then those of the whole service
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/service
 	@$(BIN)/python -m pytest tests/service
+
+test-deploy: install  ## run the tests of the deploy scripts, against moto's AWS
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy --numprocesses auto --dist loadfile
 
 test-ui: install nginx chromium  ## run the tests of the page in a browser, which needs chromium
 	@$(BIN)/python -m pytest tests/ui -m browser

@@ -118,6 +118,8 @@ class EndpointFile(Part):
             faults.append(
                 "rollout.strategy: rolling replaces at most half of the fleet at once; it needs two instances"
             )
+        if self.rollout.traffic == "linear" and self.rollout.step_percent < 10:
+            faults.append("rollout.step_percent: 10 at least where traffic is linear")
         if self.service_settings().request_timeout_s > PLATFORM_TIMEOUT_S - 5:
             faults.append(
                 "settings.request_timeout_s: SageMaker ends an invocation after 60 s, nginx after 70; 55 at most"

@@ -129,8 +129,9 @@ def _variant(config: EndpointFile, model: str, times: StartTimes, image: Image) 
         "VariantInstanceProvisionTimeoutInSeconds": config.timeouts.provision_s,
         "ModelDataDownloadTimeoutInSeconds": times.download_s,
         "ContainerStartupHealthCheckTimeoutInSeconds": times.startup_s,
-        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
     }
+    if config.kind == "real_time":  # others wait in SageMaker's queue
+        variant["RoutingConfig"] = {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}
     if instances.volume_gb and not config.instance.nvme_gb:
         variant["VolumeSizeInGB"] = instances.volume_gb
     if ami := ami_of(config, image):

@@ -154,7 +154,7 @@ def deployer_statements(scope: Scope) -> list[Statement]:
     passed = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
     alarm = scope.arn("cloudwatch", f"alarm:cartridge-{config.name}-*")
     linked = scope.arn("iam", f"role/aws-service-role/{_SCALING_SERVICE}/*", regional=False)
-    return [
+    statements = [
         Statement("RunEndpoint", _RUN, tuple(named.values()), "its endpoint, configurations, models and jobs"),
         Statement("FindThem", _LIST, ("*",), "lists are of no single resource"),
         Statement(
@@ -163,9 +163,7 @@ def deployer_statements(scope: Scope) -> list[Statement]:
         Statement("CheckRole", _CHECK_ROLE, (scope.role_arn,), "preflight asks whether the role can read the ROMs"),
         Statement("PushToken", ("ecr:GetAuthorizationToken",), ("*",), "ECR's token is of no single repository"),
         Statement("PushImage", _PUSH_IMAGE, (repository,), "`push`; preflight reads the manifest and the labels"),
-        Statement(
-            "PushRoms", ("s3:PutObject", "s3:GetObject"), (scope.objects(source),), "`roms push`; preflight reads"
-        ),
+        Statement("PushRoms", _PUSH_ROMS, (scope.objects(source),), "`roms push`; preflight reads"),
         Statement("ListRoms", ("s3:ListBucket",), (scope.bucket(source),), "which ROMs are there already"),
         Statement("ReadQuotas", _QUOTAS, ("*",), "preflight reads which instances there may be, and how many"),
         Statement(
@@ -173,8 +171,17 @@ def deployer_statements(scope: Scope) -> list[Statement]:
         ),
         Statement("FirstScaling", ("iam:CreateServiceLinkedRole",), (linked,), "the account's first autoscaling"),
         Statement("Alarms", _ALARMS, (alarm,), "alarms of this endpoint, for rollbacks and for scaling from zero"),
-        Statement("ReadLogs", ("logs:FilterLogEvents",), (group,), "`logs`"),
+        Statement("ReadLogs", ("logs:FilterLogEvents",), (group,), "`logs` shows what containers wrote"),
     ]
+    if part := config.asynchronous:
+        places = tuple(scope.objects(address) for address in (part.output, part.failure) if address)
+        statements.append(
+            Statement("SmokeAsync", ("s3:PutObject", "s3:GetObject"), places, "`smoke` asks and reads there")
+        )
+    if config.kms_key:
+        use = ("kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:CreateGrant")
+        statements.append(Statement("UseKey", use, (config.kms_key,), "`roms push`, and disks of instances"))
+    return statements
 
 
 _VERBS = {
@@ -186,8 +193,14 @@ _VERBS = {
     "Tags": ("Add", "List"),
 }
 _RUN = tuple(f"sagemaker:{verb}{noun}" for noun, verbs in _VERBS.items() for verb in verbs)
-_LIST = ("sagemaker:ListModels", "sagemaker:ListEndpointConfigs", "sagemaker:ListTransformJobs")
+_LIST = (
+    "sagemaker:ListModels",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListTransformJobs",
+    "cloudwatch:DescribeAlarms",
+)
 _CHECK_ROLE = ("iam:GetRole", "iam:SimulatePrincipalPolicy")
+_PUSH_ROMS = ("s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
 _QUOTAS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServiceQuotas")
 _PUSH_IMAGE = (
     "ecr:CreateRepository",
@@ -211,11 +224,11 @@ _SCALE = (
     "application-autoscaling:PutScalingPolicy",
     "application-autoscaling:DeleteScalingPolicy",
     "application-autoscaling:DescribeScalingPolicies",
+    "application-autoscaling:TagResource",
 )
 _ALARMS = (
     "cloudwatch:PutMetricAlarm",
     "cloudwatch:DeleteAlarms",
-    "cloudwatch:DescribeAlarms",
     "cloudwatch:ListTagsForResource",
     "cloudwatch:TagResource",
 )

@@ -24,10 +24,11 @@ def deployment_config(config: EndpointFile) -> dict[str, Any]:
         }
         return {"RollingUpdatePolicy": policy, "AutoRollbackConfiguration": rollback}
     size = {"Type": "CAPACITY_PERCENT", "Value": rollout.step_percent}
-    step = {"canary": {"CanarySize": size}, "linear": {"LinearStepSize": size}, "all_at_once": {}}[rollout.traffic]
+    traffic = rollout.traffic if _least_instances(config) > 1 else "all_at_once"  # one instance has no half
+    step = {"canary": {"CanarySize": size}, "linear": {"LinearStepSize": size}, "all_at_once": {}}[traffic]
     policy = {
         "TrafficRoutingConfiguration": {
-            "Type": rollout.traffic.upper(),
+            "Type": traffic.upper(),
             "WaitIntervalInSeconds": rollout.wait_s,
             **step,
         },
@@ -35,6 +36,11 @@ def deployment_config(config: EndpointFile) -> dict[str, Any]:
         "MaximumExecutionTimeoutInSeconds": rollout.max_execution_s,
     }
     return {"BlueGreenUpdatePolicy": policy, "AutoRollbackConfiguration": rollback}
+
+
+def _least_instances(config: EndpointFile) -> int:
+    count = config.instances.count if config.instances else 0
+    return min(count, config.autoscaling.min) if config.autoscaling else count
 
 
 def alarm_requests(config: EndpointFile) -> list[dict[str, Any]]:

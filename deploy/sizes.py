@@ -89,7 +89,13 @@ def _judge(readings: Sequence[tuple[str, int, Callable[[], Rom]]]) -> RomSet:
             catalog.release(rom)
             nbytes[rom.id] = disk_bytes
     lay_over_bases(catalog)
-    return RomSet({rom.id: _size(rom, nbytes[rom.id]) for rom in catalog}, catalog.quarantined)
+    sizes: dict[str, RomSize] = {}
+    for rom in catalog:
+        try:
+            sizes[rom.id] = _size(rom, nbytes[rom.id])
+        except ManifestError as error:  # a config that does not say how wide its model is
+            catalog.quarantine(rom.id, error.message)
+    return RomSet(sizes, catalog.quarantined)
 
 
 def _size(rom: Rom, disk_bytes: int, itemsize: int = 2) -> RomSize:

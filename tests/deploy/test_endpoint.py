@@ -39,7 +39,7 @@ def state(calls: Calls, config: EndpointFile) -> dict[str, Any]:
     }
 
 
-NOTHING = {"config": None, "configs": [], "models": [], "target": None, "policies": [], "alarms": []}
+NOTHING: dict[str, Any] = {"config": None, "configs": [], "models": [], "target": None, "policies": [], "alarms": []}
 
 
 def each_interruption(count: int, record: Record, run: Callable[[Calls], None], check: Callable[[], None]) -> None:
@@ -118,8 +118,17 @@ def test_updating_completes_wherever_it_was_interrupted(account: Account, record
     )
 
 
+def test_an_update_of_one_instance_has_no_steps(account: Account) -> None:
+    before, after = account.configure(), account.configure(settings={"log_prompts": True})
+    create(account.calls, before, account.plan(before), PATIENCE)
+    update(account.calls, after, account.plan(after), PATIENCE)
+    policy = account.stub.script.updates[0]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"] == {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300}
+
+
 def test_an_update_goes_in_steps_and_keeps_what_autoscaling_made(account: Account) -> None:
-    before, after = account.configure(**SCALED), account.configure(**SCALED, settings={"log_prompts": True})
+    fleet = {"instances": {"types": ["ml.g5.xlarge"], "count": 2}, "autoscaling": {"min": 2, "max": 4}}
+    before, after = account.configure(**fleet), account.configure(**fleet, settings={"log_prompts": True})
     create(account.calls, before, account.plan(before), PATIENCE)
     update(account.calls, after, account.plan(after), PATIENCE)
     (asked,) = account.stub.script.updates
