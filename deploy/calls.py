@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import yaml
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -87,7 +88,7 @@ class Calls:
         self.show(f"{service}.{operation} {_subject(parameters)}".rstrip())
         try:
             return dict(getattr(self.client(service), operation)(**parameters) or {})
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, Boto3Error) as error:  # the last is of managed transfers
             raise _translated(service, operation, error) from error
 
     def run(self, command: Sequence[str], *, cwd: Path | None = None, secret: str | None = None) -> None:
@@ -140,7 +141,7 @@ def _says_absent(error: ClientError) -> bool:
     return details.get("Code") == "ValidationException" and any(words in message for words in _ABSENT_WORDS)
 
 
-def _translated(service: str, operation: str, error: ClientError | BotoCoreError) -> DeployError:
+def _translated(service: str, operation: str, error: ClientError | BotoCoreError | Boto3Error) -> DeployError:
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
         return DeployError(f"{service}.{operation}: {details.get('Code', '')}: {details.get('Message', '')}")

@@ -112,6 +112,9 @@ class EndpointFile(Part):
         faults = []
         if self.network_isolation and self.roms.delivery == "pull":
             faults.append("network_isolation: a container without a network cannot pull ROMs; take roms.delivery mount")
+        scaling, instances = self.autoscaling, self.instances
+        if scaling and instances and not scaling.min <= instances.count <= scaling.max:
+            faults.append("instances.count: must lie between autoscaling.min and autoscaling.max")
         if self.autoscaling and self.autoscaling.min == 0 and self.kind != "async":
             faults.append("autoscaling.min: 0 is for asynchronous endpoints, whose requests wait in a queue")
         if self.rollout.strategy == "rolling" and self.instances and self.instances.count < 2:

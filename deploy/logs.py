@@ -11,6 +11,7 @@ from deploy.calls import Calls
 from deploy.errors import DeployError
 
 _POLL_S = 2.0
+_LATE_MS = 60_000  # that a line may come after a younger one of another container
 
 
 def log_lines(
@@ -33,13 +34,17 @@ def log_lines(
         asked: dict[str, Any] = {"logGroupName": group, "startTime": start_ms} | (
             {"filterPattern": pattern} if pattern else {}
         )
-        events = [event for event in _events(calls, group, asked) if event["eventId"] not in shown]
-        for event in sorted(events, key=lambda one: one["timestamp"]):
+        events = sorted(_events(calls, group, asked), key=lambda one: one["timestamp"])
+        for event in events:
+            if event["eventId"] in shown:
+                continue
             moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
             yield f"{moment:%Y-%m-%d %H:%M:%S} {event['logStreamName']} {event['message'].rstrip()}"
         if not follow:
             return
-        shown |= {event["eventId"] for event in events}
+        shown = {event["eventId"] for event in events}
+        if events:
+            start_ms = max(start_ms, events[-1]["timestamp"] - _LATE_MS)
         sleep(_POLL_S)
 
 

@@ -205,6 +205,7 @@ _QUOTAS = ("servicequotas:ListServiceQuotas", "servicequotas:ListAWSDefaultServi
 _PUSH_IMAGE = (
     "ecr:CreateRepository",
     "ecr:DescribeRepositories",
+    "ecr:ListTagsForResource",
     "ecr:TagResource",
     "ecr:GetLifecyclePolicy",
     "ecr:PutLifecyclePolicy",

@@ -11,7 +11,7 @@ import app as package
 from deploy.calls import Calls, holds
 from deploy.errors import DeployError
 from deploy.image import Image, read_image
-from deploy.names import REPOSITORY_TAG, tags
+from deploy.names import REPOSITORY_TAG, carries, tags
 
 ROOT = Path(__file__).resolve().parent.parent
 # Tagged images are never expired: an endpoint that grows pulls its image again, however old that is.
@@ -48,8 +48,8 @@ def push(calls: Calls, what: Push) -> Image | None:
 
     Raises DeployError.
     """
-    _ensure_repository(calls, what)
-    _ensure_lifecycle(calls, what.repository)
+    if _ensure_repository(calls, what):
+        _ensure_lifecycle(calls, what.repository)
     uri = f"{_registry(calls)}/{what.repository}:{what.tag}"
     found = read_image(calls, uri)
     if found is None:
@@ -60,18 +60,28 @@ def push(calls: Calls, what: Push) -> Image | None:
     return found
 
 
-def _ensure_repository(calls: Calls, what: Push) -> None:
-    if calls.find("ecr", "describe_repositories", repositoryNames=[what.repository]) is None:
-        encryption = {"encryptionType": "KMS", "kmsKey": what.kms_key} if what.kms_key else {"encryptionType": "AES256"}
-        calls.change(
-            "ecr",
-            "create_repository",
-            repositoryName=what.repository,
-            tags=tags(REPOSITORY_TAG, what.repository),
-            imageTagMutability="IMMUTABLE",
-            imageScanningConfiguration={"scanOnPush": True},
-            encryptionConfiguration=encryption,
+def _ensure_repository(calls: Calls, what: Push) -> bool:
+    """Whether it is ours; one that others made is pushed to, and left as it is otherwise."""
+    found = calls.find("ecr", "describe_repositories", repositoryNames=[what.repository])
+    if found is not None:
+        arn = found["repositories"][0]["repositoryArn"]
+        is_ours = carries(
+            calls.read("ecr", "list_tags_for_resource", resourceArn=arn)["tags"], REPOSITORY_TAG, what.repository
         )
+        if not is_ours:
+            calls.show(f"{what.repository} is not tagged {REPOSITORY_TAG}: its lifecycle policy is left as it is")
+        return is_ours
+    encryption = {"encryptionType": "KMS", "kmsKey": what.kms_key} if what.kms_key else {"encryptionType": "AES256"}
+    calls.change(
+        "ecr",
+        "create_repository",
+        repositoryName=what.repository,
+        tags=tags(REPOSITORY_TAG, what.repository),
+        imageTagMutability="IMMUTABLE",
+        imageScanningConfiguration={"scanOnPush": True},
+        encryptionConfiguration=encryption,
+    )
+    return True
 
 
 def _ensure_lifecycle(calls: Calls, repository: str) -> None:

@@ -105,8 +105,9 @@ def clients() -> dict[str, Any]:
 
 
 @pytest.fixture
-def aws(session_stub: AwsStub, session: boto3.session.Session) -> AwsStub:
-    """An empty account."""
+def aws(session_stub: AwsStub, session: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> AwsStub:
+    """An empty account. Every session of boto3 is the same one, because each reads megabytes of descriptions."""
+    monkeypatch.setattr(boto3.session, "Session", lambda **_: session)
     session_stub.forget()
     session_stub.script.quotas |= {"ml.g5.xlarge": 4.0, "ml.g6.xlarge": 4.0, "ml.m5.xlarge": 8.0, "ml.m5.large": 8.0}
     return session_stub

@@ -34,6 +34,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"instances": {"types": ["ml.g5.xlarge"], "cuda": "latest"}}, "cuda: 'latest' is no version"),
     ({"autoscaling": {"min": 3, "max": 2}}, "min: 3 is more than max, 2"),
     ({"autoscaling": {"min": 0, "max": 2}}, "autoscaling.min: 0 is for asynchronous endpoints"),
+    ({"autoscaling": {"min": 2, "max": 3}}, "instances.count: must lie between"),
     ({"rollout": {"strategy": "rolling"}}, "rollout.strategy: rolling .* needs two instances"),
     ({"rollout": {"traffic": "linear", "step_percent": 5}}, "rollout.step_percent: 10 at least"),
     ({"network_isolation": True, "roms": {"source": SOURCE, "delivery": "pull"}}, "take roms.delivery mount"),

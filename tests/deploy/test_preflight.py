@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 
-from deploy.checks_roms import check_disk, check_memory, check_startup
 from deploy.config import EndpointFile
 from deploy.endpoint import create
 from deploy.facts import Facts
 from deploy.image import CUDA_LABEL
 from deploy.preflight import CHECKS, Result, has_failed, run_checks
 from deploy.roles import ensure_roles
-from deploy.sizes import RomSet, RomSize
 from tests.deploy.conftest import ASYNC, BUCKET, IMAGE, LABELS, PATIENCE, SERVERLESS, Account, put_image
 
-GB = 10**9
 CPU: dict[str, Any] = {"instances": {"types": ["ml.m5.xlarge"]}}
 
 
@@ -190,81 +187,6 @@ def test_roms_that_are_broken(account: Account) -> None:
     only = account.configure(roms={"source": f"s3://{BUCKET}/roms/broken/"})
     assert "is broken" in look(account, only)["roms"].line
     assert has_failed(list(look(account, only).values()))
-
-
-def facts_with(account: Account, config: EndpointFile, *sizes: RomSize) -> Facts:
-    """As if the bucket held ROMs of these sizes."""
-    facts = Facts(account.calls, config)
-    facts.__dict__["roms"] = RomSet({size.id: size for size in sizes})
-    return facts
-
-
-SDXL = RomSize("sdxl", 7 * GB, 7 * GB, 6 * GB)
-SD = RomSize("sd", 2 * GB, 2 * GB, 3 * GB)
-
-
-def test_memory_too_small_for_a_rom(account: Account) -> None:
-    config = account.configure(instances={"types": ["ml.g4dn.xlarge", "ml.g5.xlarge"]})
-    huge = RomSize("huge", 12 * GB, 12 * GB, 6 * GB)
-    verdict = check_memory(facts_with(account, config, huge, SD))
-    assert verdict.outcome == "fail"
-    assert "huge with its largest image takes 16.76 GiB, ml.g4dn.xlarge has 13.50 GiB" in verdict.detail
-    assert "ml.g5.xlarge" in verdict.advice
-
-
-def test_memory_of_a_cpu_counts_float32(account: Account) -> None:
-    assert check_memory(facts_with(account, account.configure(**CPU), SD)).outcome == "fail"
-    larger = account.configure(instances={"types": ["ml.m5.2xlarge"]})
-    assert check_memory(facts_with(account, larger, SD)).outcome == "pass"
-
-
-def test_memory_too_small_for_what_is_pinned(account: Account) -> None:
-    config = account.configure(roms={"source": f"s3://{BUCKET}/roms/", "pin": ["sdxl", "sdxl-2", "sdxl-3"]})
-    roms = [SDXL, RomSize("sdxl-2", 7 * GB, 7 * GB, 6 * GB), RomSize("sdxl-3", 7 * GB, 7 * GB, 6 * GB)]
-    verdict = check_memory(facts_with(account, config, *roms))
-    assert (verdict.outcome, verdict.advice) == ("fail", "pin less")
-
-
-def test_memory_too_small_for_all_at_once_is_told(account: Account) -> None:
-    verdict = check_memory(facts_with(account, account.configure(), SDXL, SD, RomSize("other", 7 * GB, 7 * GB, 6 * GB)))
-    assert verdict.outcome == "warn"
-    assert "ml.g6e.xlarge" in verdict.advice
-
-
-def test_memory_of_a_serverless_container(account: Account) -> None:
-    verdict = check_memory(facts_with(account, account.configure(**SERVERLESS), SD))
-    assert "serverless with 6144 MB has 3.00 GiB" in verdict.detail
-
-
-def test_disk_too_small(account: Account) -> None:
-    config = account.configure(**CPU)
-    roms = [RomSize("many", 40 * GB, GB, GB)]
-    verdict = check_disk(facts_with(account, config, *roms))
-    assert (verdict.outcome, verdict.detail) == ("fail", "the ROMs are 40.0 GB, ml.m5.xlarge has 30 GB")
-    assert "instances.volume_gb to 68" in verdict.advice
-    larger = account.configure(instances={"types": ["ml.m5.xlarge"], "volume_gb": 68})
-    assert check_disk(facts_with(account, larger, *roms)).outcome == "pass"
-
-
-@pytest.mark.parametrize("delivery", ["mount", "pull"])
-def test_start_up_that_takes_longer_than_sagemaker_waits(account: Account, delivery: str) -> None:
-    config = account.configure(roms={"source": f"s3://{BUCKET}/roms/", "delivery": delivery})
-    verdict = check_startup(facts_with(account, config, RomSize("many", 400 * GB, GB, GB)))
-    assert verdict.outcome == "fail"
-    assert "SageMaker takes 3600" in verdict.detail
-
-
-@pytest.mark.parametrize("name", ["download_s", "startup_s"])
-def test_start_up_that_the_file_makes_too_short(account: Account, name: str) -> None:
-    config = account.configure(timeouts={name: 60})
-    verdict = check_startup(facts_with(account, config, SDXL))
-    assert verdict.outcome == "fail"
-    assert f"timeouts.{name} is 60" in verdict.detail
-
-
-def test_start_up_of_a_serverless_container(account: Account) -> None:
-    verdict = check_startup(facts_with(account, account.configure(**SERVERLESS), SD))
-    assert (verdict.outcome, verdict.advice) == ("fail", "preload less")
 
 
 def test_instance_type_that_the_region_has_not(account: Account) -> None:

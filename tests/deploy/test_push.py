@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: AwsStub) -> Pat
     """A `docker` on PATH that notes its calls in this file, and whose push brings an image."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "docker").symlink_to(Path(__file__).parent.parent / "support" / "fake_docker")
+    script = Path(__file__).parent.parent / "support" / "fake_docker.py"
+    (folder / "docker").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
+    (folder / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_DOCKER_NOTES", str(tmp_path / "docker.jsonl"))
     monkeypatch.setenv("FAKE_DOCKER_MANIFEST", str(tmp_path / "manifest.json"))
@@ -92,6 +95,13 @@ def test_what_a_push_needs_is_told(
 
 def test_only_images_without_a_tag_expire() -> None:
     assert [rule["selection"]["tagStatus"] for rule in LIFECYCLE["rules"]] == ["untagged"]  # type: ignore[index]
+
+
+def test_a_repository_of_others_keeps_its_lifecycle_policy(docker: Path, calls: Recorder, tmp_path: Path) -> None:
+    calls.client("ecr").create_repository(repositoryName="cartridge")
+    assert push(calls, Push("cartridge", "0.1.0", dockerfile=tmp_path / "Dockerfile")) is not None
+    assert calls.changes == []
+    assert any("its lifecycle policy is left as it is" in line for line in calls.shown)
 
 
 @pytest.fixture
@@ -177,6 +187,11 @@ def test_a_file_that_changes_while_it_is_sent_is_told(
     monkeypatch.setattr(calls.client("s3"), "upload_file", send_and_touch, raising=False)
     with pytest.raises(DeployError, match="changed while it was uploaded"):
         push_roms(calls, str(store), TARGET)
+
+
+def test_a_bucket_that_is_not_there_is_told(calls: Recorder, rom_store: Path) -> None:
+    with pytest.raises(DeployError, match=r"s3\.upload_file: .*NoSuchBucket"):
+        push_roms(calls, str(rom_store), TARGET)
 
 
 def test_what_is_no_rom_is_refused(s3: Any, calls: Recorder, store: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
 """What `docker` is to the deploy scripts: it notes how it was called, and a push puts an image into ECR.
 
-FAKE_DOCKER_NOTES: a file of JSON lines. FAKE_DOCKER_FAILS: the subcommand that fails. FAKE_DOCKER_MANIFEST: what is pushed.
+FAKE_DOCKER_NOTES is a file of JSON lines, FAKE_DOCKER_FAILS the subcommand that fails, FAKE_DOCKER_MANIFEST what is
+pushed.
 """
 
 import json
@@ -13,7 +13,6 @@ secret = sys.stdin.read() if "--password-stdin" in sys.argv else None
 with open(os.environ["FAKE_DOCKER_NOTES"], "a", encoding="utf-8") as notes:
     notes.write(json.dumps({"arguments": sys.argv[1:], "secret": secret}) + "\n")
 if os.environ.get("FAKE_DOCKER_FAILS") == subcommand:
-    print(f"docker: {subcommand} failed", file=sys.stderr)
     sys.exit(1)
 if subcommand == "push":
     import boto3
