@@ -13,7 +13,7 @@ import boto3
 import yaml
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from deploy.errors import DeployError
 
@@ -145,7 +145,8 @@ def _translated(service: str, operation: str, error: ClientError | BotoCoreError
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
         return DeployError(f"{service}.{operation}: {details.get('Code', '')}: {details.get('Message', '')}")
-    return DeployError(f"{service}.{operation}: {error}")
+    hint = ": set AWS_PROFILE, or run aws configure" if isinstance(error, NoCredentialsError) else ""
+    return DeployError(f"{service}.{operation}: {error}{hint}")
 
 
 def _subject(parameters: Mapping[str, Any]) -> str:

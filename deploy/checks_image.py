@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, Missing
 from deploy.facts import Facts
 from deploy.image import CUDA_LABEL, DOCKER_MANIFEST, MODELS_LABEL, PORT_LABEL, ImageUri
 from deploy.instances import AMIS, parse_cuda
@@ -20,7 +20,7 @@ def check_image(facts: Facts) -> Verdict:
         )
     try:
         image = facts.image
-    except DeployError as error:
+    except Missing as error:
         return failed(str(error), f"run: python -m deploy push --repository {uri.repository}")
     if facts.config.kind == "serverless" and image.nbytes > _SERVERLESS_IMAGE_BYTES:
         return failed(f"{image.nbytes:,} bytes: a serverless endpoint takes 10 GiB", "build the image for CPUs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from deploy.errors import DeployError
+from deploy.errors import Missing
 from deploy.facts import Facts
 from deploy.names import ENDPOINT_TAG
 from deploy.ownership import find_endpoint, is_ours
@@ -18,7 +18,7 @@ _WRITES_LOGS = "CreateLog"
 def check_role(facts: Facts) -> Verdict:
     try:
         role = facts.role
-    except DeployError as error:
+    except Missing as error:
         return failed(str(error), "run: python -m deploy role")
     trusted = role["AssumeRolePolicyDocument"]
     services = [_services(statement) for statement in trusted.get("Statement", ()) if statement["Effect"] == "Allow"]

@@ -220,9 +220,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m deploy") -> 
 def _open(file: Path, dry_run: bool) -> tuple[Calls, EndpointFile]:
     config = _or_leave(lambda: read_config(file))
     try:
-        return Calls(boto3.session.Session(region_name=config.region), dry_run=dry_run), config
+        calls = Calls(boto3.session.Session(region_name=config.region), dry_run=dry_run)
     except BotoCoreError as error:  # a profile that is not there
         _leave(str(error))
+    _or_leave(lambda: calls.account)  # without credentials this is the one thing to say
+    return calls, config
 
 
 def _planned(facts: Facts, preflight: bool) -> Plan:

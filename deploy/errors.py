@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class DeployError(Exception):
     """One message: what is wrong, and what to do."""
+
+
+class Missing(DeployError):
+    """What is asked about is not there."""

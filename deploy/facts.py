@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.calls import Calls
 from deploy.config import EndpointFile
-from deploy.errors import DeployError
+from deploy.errors import Missing
 from deploy.image import Image, read_image
 from deploy.instances import INSTANCES, Instance
 from deploy.policies import Scope
@@ -27,18 +27,18 @@ class Facts:
 
     @cached_property
     def image(self) -> Image:
-        """Raises DeployError where there is none."""
+        """Raises Missing where there is none."""
         image = read_image(self.calls, self.config.image)
         if image is None:
-            raise DeployError(f"{self.config.image} is not in ECR")
+            raise Missing(f"{self.config.image} is not in ECR")
         return image
 
     @cached_property
     def role(self) -> dict[str, Any]:
-        """Raises DeployError where there is none."""
+        """Raises Missing where there is none."""
         found = self.calls.find("iam", "get_role", RoleName=self.config.role)
         if found is None:
-            raise DeployError(f"there is no role {self.config.role!r}")
+            raise Missing(f"there is no role {self.config.role!r}")
         role: dict[str, Any] = found["Role"]
         return role
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,17 @@ def test_what_is_wrong_is_one_message(account: Account, tmp_path: Path, capsys: 
     assert "name it by a tag" in run(capsys, "push", "--file", write(tmp_path / "pinned.yaml", image=pinned), status=1)
 
 
+def test_without_credentials_that_is_all_it_says(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "deploy", "create", "--file", write(tmp_path / "endpoint.yaml")]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout + done.stderr == (
+        "sts.get_caller_identity: Unable to locate credentials: set AWS_PROFILE, or run aws configure\n"
+    )
+
+
 def test_documents_are_written(account: Account, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "endpoint.yaml")
     run(capsys, "role", "--file", path, "--documents", str(tmp_path / "policies"))
@@ -163,6 +175,15 @@ def test_it_is_a_program_and_a_command_of_cartridge(command: list[str]) -> None:
     done = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in ("push", "roms", "role", "preflight", "create", "update", "delete", "status", "batch", "logs", "smoke"):
         assert name in done.stdout
+
+
+def test_an_install_without_these_scripts_says_so(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-c", "from app.cli.main import app; app()", "deploy", "status"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "cartridge deploy: this install does not carry deploy/ (deploy is missing); use a checkout\n"
 
 
 def test_snapshots_hold_no_account_but_motos() -> None:
