@@ -21,7 +21,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/${FLAVOUR}
 RUN pip install --index-url "${TORCH_INDEX}" --extra-index-url https://pypi.org/simple "${TORCH}"
 COPY requirements.txt /tmp/
 RUN pip install --requirement /tmp/requirements.txt
-COPY deploy/image/trim deploy/image/imports.py /tmp/
+COPY deploy/container/trim deploy/container/imports.py /tmp/
 RUN sh /tmp/trim /opt/venv /tmp/imports.py
 
 

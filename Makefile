@@ -22,8 +22,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BUILD_IMAGE = docker $$(docker buildx version >/dev/null 2>&1 \
   && echo buildx build --provenance=false --output type=docker || echo build) --network host
 
+COMPOSE = IMAGE=$(IMAGE) $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+CUDA_LABEL = $(if $(filter cu%,$(FLAVOUR)),--label com.amazonaws.sagemaker.inference.cuda.verified_versions=$$(echo \
+  $(FLAVOUR) | sed -E 's/cu([0-9]+)([0-9])/\1.\2/'))
+
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test test-ui chromium soak check format image train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test test-deploy test-container test-ui chromium soak check format image up smoke down train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,11 +67,27 @@ demo: install nginx  ## start the service, ask it for eight images through boto3
 test test-ui soak eval bench-step: export GOMP_SPINCOUNT ?= 10000
 
 test: install nginx  ## run the tests: the rooms' on all cores, then those of the whole service
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/service
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --ignore tests/service --ignore tests/deploy
 	@$(BIN)/python -m pytest tests/service
+
+test-deploy: install  ## run the tests of the deploy scripts, against moto's AWS
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/deploy --numprocesses auto --dist loadfile
 
 test-ui: install nginx chromium  ## run the tests of the page in a browser, which needs chromium
 	@$(BIN)/python -m pytest tests/ui -m browser
+
+up: image  ## start the local stand: object store, seeding, service, SageMaker front, page
+	@$(COMPOSE) build --quiet objects
+	@$(COMPOSE) up --detach
+
+smoke: install  ## call the stand with boto3 and show the pictures
+	@$(BIN)/python -m deploy.stand.smoke
+
+down:  ## stop the stand; nothing of it is left
+	@$(COMPOSE) down --volumes --remove-orphans --timeout 30
+
+test-container: install image  ## run the image as SageMaker does, and the local stand; needs docker (minutes)
+	@$(BIN)/python -m pytest tests/container -m container
 
 soak: install nginx  ## run the tests that take minutes: hundreds of switches between ROMs
 	@$(BIN)/python -m pytest -m soak
@@ -101,8 +121,9 @@ eval-router: install  ## judge how prompts find their domains: our two sets, or 
 image:  ## build the image of the service and say what of it takes the room; FLAVOUR=cu130 for GPUs, PLATFORM=linux/arm64
 	@$(BUILD_IMAGE) --tag $(IMAGE) \
 	  --build-arg FLAVOUR=$(FLAVOUR) --build-arg PLATFORM=$(PLATFORM) --build-arg TORCH="$(TORCH)" \
-	  $(if $(TORCH_INDEX),--build-arg TORCH_INDEX="$(TORCH_INDEX)") --build-arg REVISION=$$(git rev-parse --short HEAD) .
-	@python3 -m deploy.image.sizes $(IMAGE)
+	  $(if $(TORCH_INDEX),--build-arg TORCH_INDEX="$(TORCH_INDEX)") \
+	  --build-arg REVISION=$$(git rev-parse --short HEAD) $(CUDA_LABEL) .
+	@python3 -m deploy.container.sizes $(IMAGE)
 
 bench: install  ## measure our overhead against plain diffusers
 	@$(BIN)/python -m benchmarks.overhead model_store/$(ROM)

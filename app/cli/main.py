@@ -148,6 +148,12 @@ def front(context: typer.Context) -> None:
     run_room(context.args, "front", "deploy.local.command")
 
 
+@_room_command("deploy")
+def deploy(context: typer.Context) -> None:
+    """Take the service to SageMaker: image, ROMs, roles, endpoints, logs."""
+    run_room(context.args, "deploy", "deploy.commands")
+
+
 @_room_command("conformance")
 def conformance(context: typer.Context) -> None:
     """Look whether an image, a URL or a program keeps SageMaker's rules; a table of every rule."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from app import errors
 from app.api import problems
@@ -20,8 +21,11 @@ from app.metrics import Metrics
 from app.roms.manifest import Preset, RomManifest
 from app.settings import PREFIX, Settings
 from app.wire.native import ALIASES, InvocationRequest
+from deploy.commands import deploy
+from deploy.config import EndpointFile
 from deploy.local.conformance.report import all_rules
 from deploy.local.conformance.rule import Rule
+from deploy.preflight import CHECKS, Check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = sorted(
@@ -92,6 +96,32 @@ def test_every_metric_is_documented() -> None:
     names = set(re.findall(r"^# TYPE (\w+)", Metrics().render().decode(), flags=re.MULTILINE))
     shown = read("docs/operations.md")
     assert {name for name in names if not name.endswith("_created")} <= set(re.findall(r"`(cartridge_\w+)`", shown))
+
+
+def fields_of(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Of a model and of those in it, with dots, as its file has them."""
+    found = []
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        inner = [part for part in (field.annotation, *get_args(field.annotation)) if inspect.isclass(part)]
+        found += [path, *(one for part in inner if issubclass(part, BaseModel) for one in fields_of(part, f"{path}."))]
+    return found
+
+
+@pytest.mark.parametrize("name", fields_of(EndpointFile))
+def test_every_field_of_an_endpoint_is_documented(name: str) -> None:
+    rows = [line.split("|")[1] for line in read("docs/deploy.md").splitlines() if line.startswith("| `")]
+    assert any(f"`{name}`" in row for row in rows)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_every_check_of_preflight_is_documented(check: Check) -> None:
+    assert f"| `{check.name}` |" in read("docs/deploy.md")
+
+
+def test_every_command_of_deploy_is_in_the_runbook() -> None:
+    for command in deploy.registered_commands:
+        assert re.search(rf"`{command.name}\b|deploy {command.name}\b", read("docs/deploy.md")), command.name
 
 
 def test_nginx_and_the_api_know_the_same_routes() -> None:

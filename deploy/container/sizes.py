@@ -1,4 +1,4 @@
-"""`python -m deploy.image.sizes IMAGE`: what of an image takes the room, by layer and by folder."""
+"""`python -m deploy.container.sizes IMAGE`: what of an image takes the room, by layer and by folder."""
 
 from __future__ import annotations
 

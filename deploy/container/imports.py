@@ -1,5 +1,6 @@
 """What the service imports of its packages: run once while the image is built, so that their bytecode is in it."""
 # ruff: noqa: F401
+# mypy: ignore-errors
 
 import awscrt.checksums
 import boto3

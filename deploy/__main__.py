@@ -1,0 +1,5 @@
+"""`python -m deploy COMMAND`."""
+
+from deploy.commands import main
+
+main()
