@@ -49,7 +49,7 @@ class EncodedImages:
     """What images show and their scaled latents, drawn and encoded once."""
 
     specs: list[Any]
-    latents: torch.Tensor  # [N, 4, h, w]
+    latents: torch.Tensor  # [N, C, h, w]
 
 
 def new_scheduler(*, zero_snr: bool = True) -> DDIMScheduler:
@@ -67,11 +67,13 @@ def new_scheduler(*, zero_snr: bool = True) -> DDIMScheduler:
     )
 
 
-def new_unet(config: DiffusionConfig, cross_attention_dim: int) -> UNet2DConditionModel:
+def new_unet(config: DiffusionConfig, cross_attention_dim: int, latent_channels: int = 4) -> UNet2DConditionModel:
     """Untrained, its weights drawn from the stage's seed."""
     torch.manual_seed(config.loop.seed)
     return UNet2DConditionModel(
         sample_size=IMAGE_SIZE // 8,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
         block_out_channels=config.block_out_channels,
         down_block_types=config.down_block_types,
         up_block_types=config.up_block_types,

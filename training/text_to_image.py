@@ -18,9 +18,9 @@ from training.export import build_pipeline, publish
 from training.loop import device
 from training.text_encoder import TextEncoderConfig, train_text_encoder, widen_text_encoder
 from training.tokenizer import train_tokenizer
-from training.vae import VaeConfig, refine_decoder, train_vae, widen_vae
+from training.vae import VaeConfig, refine_decoder, train_vae
 
-_STAGES = ("text_encoder", "wide_text_encoder", "vae", "wide_vae", "decoder", "diffusion")
+_STAGES = ("text_encoder", "wide_text_encoder", "vae", "decoder", "diffusion")
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class TextToImage:
         work.mkdir(parents=True, exist_ok=True)
         tokenizer = train_tokenizer(self.domain, self.captions, self.vae.loop.seed, work)
         text_encoder = self._train_text_encoder(tokenizer, work)
-        vae = self._train_vae(work)
+        vae = _stage(work / "vae", AutoencoderKL, lambda: train_vae(self.vae, self._all, work))
         refined = _stage(work / "vae_refined", AutoencoderKL, lambda: refine_decoder(self.vae, self._all, vae, work))
-        unet = new_unet(self.diffusion, text_encoder.config.hidden_size)
         conditions = Conditions(tokenizer, text_encoder, vae)
+        unet = new_unet(self.diffusion, text_encoder.config.hidden_size, vae.config.latent_channels)
         unet = train_diffusion(self.diffusion, self.domain, conditions, unet, work)
         pipeline = build_pipeline(refined, text_encoder, tokenizer, unet, new_scheduler())
         stages = [stage for stage in _STAGES if self.relatives or not stage.startswith("wide")]
@@ -71,12 +71,6 @@ class TextToImage:
             CLIPTextModel,
             lambda: widen_text_encoder(config, self._all, tokenizer, narrow, work),
         )
-
-    def _train_vae(self, work: Path) -> AutoencoderKL:
-        narrow = _stage(work / "vae", AutoencoderKL, lambda: train_vae(self.vae, self.domain, work))
-        if not self.relatives:
-            return narrow
-        return _stage(work / "vae_wide", AutoencoderKL, lambda: widen_vae(self.vae, self._all, narrow, work))
 
 
 def _stage(directory: Path, cls: Any, make: Callable[[], Any]) -> Any:

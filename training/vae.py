@@ -1,8 +1,12 @@
-"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of images (Rombach et al. 2022, section 3.1)."""
+"""The image autoencoder: AutoencoderKL of factor 8, trained on crops of images (Rombach et al. 2022, section 3.1).
+
+A denoiser leaves small errors in the latents. An autoencoder that sees a palette alone may lay its colours on a line:
+then red with an error is orange, and the mean of red and green is blue. So latents are decoded with noise in them, the
+mean colour of each cell has to be a linear function of its noisy latent, and some images swap and invert channels.
+"""
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from torch import nn
 
 from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
 from training.scenes import IMAGE_SIZE
 
 _CROP = 64  # pixels
+_CELL = 8  # pixels: the side of what one latent stands for
 
 
 @dataclass(frozen=True)
@@ -24,54 +30,41 @@ class VaeConfig:
     loop: LoopConfig
     decoder_loop: LoopConfig  # at the end, the decoder alone
     images: int  # drawn once, of each domain
-    widen_loop: LoopConfig | None = None  # before that, on relatives of the domain too
     block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
+    latent_channels: int = 8
     kl_weight: float = 3e-5
     edge_weight: float = 0.5
     square_weight: float = 4.0
-    anchor_weight: float = 2.0
-    latent_noise: float = 0.06  # of the latents' standard deviation, while the decoder trains alone
+    colour_weight: float = 4.0
+    latent_noise: float = 0.3  # the most there is of it, of the latents' standard deviation
+    recoloured_share: float = 0.3  # of the images
 
     def smoke(self) -> VaeConfig:
-        widen = self.widen_loop and self.widen_loop.smoke()
-        return replace(
-            self, loop=self.loop.smoke(), decoder_loop=self.decoder_loop.smoke(), widen_loop=widen, images=32
-        )
+        return replace(self, loop=self.loop.smoke(), decoder_loop=self.decoder_loop.smoke(), images=32)
 
 
-def train_vae(config: VaeConfig, domain: Domain[Any], directory: Path) -> AutoencoderKL:
+class ColourReader(nn.Module):
+    """An autoencoder while it trains, and what reads the mean colour of each cell from its latents."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.vae = vae
+        self.read_colour = nn.Conv2d(vae.config.latent_channels, 3, 1)
+
+
+def train_vae(config: VaeConfig, domains: tuple[Domain[Any], ...], directory: Path) -> AutoencoderKL:
+    """Latents of the first domain's images have unit variance once scaled."""
     torch.manual_seed(config.loop.seed)
-    vae = new_vae(config).to(device())
-    images = draw_images(config.images, config.loop.seed, domain)
-    train("vae", vae, lambda draw: _loss(vae, draw_crops(images, draw), draw, config)[0], config.loop, directory)
-    vae.eval().requires_grad_(False)
-    vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
-    return vae
-
-
-def widen_vae(
-    config: VaeConfig, domains: tuple[Domain[Any], ...], vae: AutoencoderKL, directory: Path
-) -> AutoencoderKL:
-    """Learn to show the relatives of the first domain too, while the latents of its own images stay where they are.
-
-    So a denoiser of the first domain's latents is one of the wider autoencoder, too.
-    """
-    assert config.widen_loop is not None
-    own, others = (
-        draw_images(config.images, config.loop.seed, domains[0]),
-        draw_images(config.images, config.loop.seed, *domains[1:]),
-    )
-    scale, wide = vae.config.scaling_factor, copy.deepcopy(vae).requires_grad_(True).train()
+    reader = ColourReader(new_vae(config)).to(device())
+    images = draw_images(config.images, config.loop.seed, *domains)
 
     def loss(draw: Draw) -> torch.Tensor:
-        anchored = draw_crops(own, draw)
-        with torch.no_grad(), autocast():
-            anchors = vae.encode(anchored).latent_dist.mean.float()
-        total, means = _loss(wide, torch.cat([anchored, draw_crops(others, draw)]), draw, config)
-        return total + config.anchor_weight * F.mse_loss(means[: len(anchors)] * scale, anchors * scale)
+        return _loss(reader, recolour(draw_crops(images, draw), draw, config), draw, config)
 
-    train("wide_vae", wide, loss, config.widen_loop, directory)
-    return wide.eval().requires_grad_(False)
+    train("vae", reader, loss, config.loop, directory)
+    vae = reader.vae.eval().requires_grad_(False)
+    vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
+    return vae
 
 
 def refine_decoder(
@@ -82,12 +75,10 @@ def refine_decoder(
     vae.decoder.requires_grad_(True)
 
     def loss(draw: Draw) -> torch.Tensor:
-        pixels = draw_crops(images, draw)
-        with torch.no_grad(), autocast():
-            latents = vae.encode(pixels).latent_dist.mean.float()
-        noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
+        pixels = recolour(draw_crops(images, draw), draw, config)
         with autocast():
-            decoded = vae.decode(latents + noise * config.latent_noise / vae.config.scaling_factor).sample.float()
+            latents = vae.encode(pixels).latent_dist.mean.float()
+            decoded = vae.decode(_add_noise(latents, 1 / vae.config.scaling_factor, draw, config)).sample.float()
         return reconstruction_error(decoded, pixels, config)
 
     train("decoder", vae, loss, config.decoder_loop, directory)
@@ -101,7 +92,7 @@ def new_vae(config: VaeConfig) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=config.block_out_channels,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=config.latent_channels,
         norm_num_groups=4,
         mid_block_add_attention=False,
         sample_size=IMAGE_SIZE,
@@ -130,17 +121,35 @@ def draw_crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
     return to_tensor(np.stack(crops))
 
 
-def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Absolute and squared error of pixels, error of their differences, and a light KL to the unit Gaussian.
+def recolour(pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
+    """Some of the images [B, 3, H, W] with their channels in another order, each of them inverted or not."""
+    chosen = draw.numpy.random(len(pixels)) < config.recoloured_share
+    orders = draw.numpy.permuted(np.tile(np.arange(3), (len(pixels), 1)), axis=1)
+    signs = draw.numpy.choice((-1.0, 1.0), size=(len(pixels), 3, 1, 1))
+    orders[~chosen], signs[~chosen] = np.arange(3), 1.0
+    order, sign = torch.from_numpy(orders).to(pixels.device), torch.from_numpy(signs).to(pixels)
+    return pixels.gather(1, order[:, :, None, None].expand_as(pixels)) * sign
 
-    The means of the latents come with it.
-    """
+
+def _loss(reader: ColourReader, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
+    """Errors of pixels and of the cells' mean colours, and a light KL to the unit Gaussian."""
     with autocast():
-        posterior = vae.encode(pixels).latent_dist
-        decoded = vae.decode(posterior.sample(draw.torch)).sample.float()
+        posterior = reader.vae.encode(pixels).latent_dist
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
+    deviation = mean.std().detach()
+    latents = _add_noise(posterior.sample(draw.torch).float(), deviation, draw, config)
+    with autocast():
+        decoded = reader.vae.decode(latents).sample.float()
+    colours = F.mse_loss(reader.read_colour(latents / deviation), F.avg_pool2d(pixels, _CELL))
     kl: torch.Tensor = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    return reconstruction_error(decoded, pixels, config) + config.kl_weight * kl, mean
+    return reconstruction_error(decoded, pixels, config) + config.colour_weight * colours + config.kl_weight * kl
+
+
+def _add_noise(latents: torch.Tensor, deviation: torch.Tensor | float, draw: Draw, config: VaeConfig) -> torch.Tensor:
+    """Latents [B, C, h, w] of that standard deviation with noise in them, of each image as much as chance has it."""
+    level = config.latent_noise * torch.rand((len(latents), 1, 1, 1), generator=draw.torch)
+    noise = level * torch.randn(latents.shape, generator=draw.torch)
+    return latents + noise.to(latents.device) * deviation
 
 
 def reconstruction_error(decoded: torch.Tensor, pixels: torch.Tensor, config: VaeConfig) -> torch.Tensor:

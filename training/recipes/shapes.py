@@ -146,8 +146,7 @@ SHAPES = TextToImage(
         widen_loop=LoopConfig(steps=1200, batch_size=64, learning_rate=5e-4),
     ),
     vae=VaeConfig(
-        loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
-        widen_loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1e-3),
+        loop=LoopConfig(steps=6000, batch_size=16, learning_rate=1.5e-3),
         decoder_loop=LoopConfig(steps=6000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
         images=4000,
     ),
