@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BUILD_IMAGE = docker $$(docker buildx version >/dev/null 2>&1 \
   && echo buildx build --provenance=false --output type=docker || echo build) --network host
 
-COMPOSE = IMAGE=$(IMAGE) $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+COMPOSE = IMAGE=$(IMAGE) $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --project-name cartridge
 CUDA_LABEL = $(if $(filter cu%,$(FLAVOUR)),--label com.amazonaws.sagemaker.inference.cuda.verified_versions=$$(echo \
   $(FLAVOUR) | sed -E 's/cu([0-9]+)([0-9])/\1.\2/'))
 
