@@ -2,7 +2,7 @@
 #
 #   docker build --provenance=false --output type=docker -t cartridge .     torch for CPUs, amd64
 #   ... --build-arg FLAVOUR=cu130                                           with CUDA, as torch publishes it
-#   ... --build-arg PLATFORM=linux/arm64                                    for Graviton
+#   ... --build-arg PLATFORM=linux/arm64                                    for Graviton (BuildKit: --platform, too)
 #
 # SageMaker refuses OCI manifests, which is why provenance is off. Pin the base by digest where builds have to be the same
 # for good: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...

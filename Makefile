@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # SageMaker takes no OCI manifests; without BuildKit there are none.
 BUILD_IMAGE = docker $$(docker buildx version >/dev/null 2>&1 \
-  && echo buildx build --provenance=false --output type=docker || echo build) --network host
+  && echo buildx build --platform $(PLATFORM) --provenance=false --output type=docker || echo build) --network host
 
 COMPOSE = IMAGE=$(IMAGE) $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --project-name cartridge
 CUDA_LABEL = $(if $(filter cu%,$(FLAVOUR)),--label com.amazonaws.sagemaker.inference.cuda.verified_versions=$$(echo \

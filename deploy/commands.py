@@ -36,17 +36,21 @@ def push_command(
     file: File = DEFAULT_FILE,
     dockerfile: Annotated[Path | None, typer.Option(help="That of this checkout, unless told.")] = None,
     architecture: Annotated[str, typer.Option(help="amd64 or arm64.")] = "amd64",
+    flavour: Annotated[
+        str | None, typer.Option(help="Of torch: cpu, cu130, ... Unless told, what the instances need.")
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Build the image that the file names, and push it to ECR. Tells its digest."""
     from deploy.image import ImageUri
-    from deploy.registry import ROOT, Push, push
+    from deploy.registry import ROOT, Push, flavour_for, push
 
     calls, config = _open(file, dry_run)
     uri = _or_leave(lambda: ImageUri.parse(config.image))
     if uri.id.startswith("sha256:"):
         _leave("the file names an image by its digest, which only a push can tell: name it by a tag")
-    what = Push(uri.repository, uri.id, architecture, dockerfile or ROOT / "Dockerfile", config.kms_key)
+    flavour = flavour or flavour_for(config)
+    what = Push(uri.repository, uri.id, architecture, flavour, dockerfile or ROOT / "Dockerfile", config.kms_key)
     image = _or_leave(lambda: push(calls, what))
     if image is not None:
         print(f"image: {image.uri}")

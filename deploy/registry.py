@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import app as package
 from deploy.calls import Calls, holds
+from deploy.config import EndpointFile
 from deploy.errors import DeployError
-from deploy.image import Image, read_image
+from deploy.image import CUDA_LABEL, Image, read_image
 from deploy.names import REPOSITORY_TAG, carries, tags
 
+_NEWEST_CUDA = "cu130"  # that a host of SageMaker has a driver for
 ROOT = Path(__file__).resolve().parent.parent
 # Tagged images are never expired: an endpoint that grows pulls its image again, however old that is.
 LIFECYCLE = {
@@ -39,6 +42,7 @@ class Push:
     repository: str
     tag: str = package.__version__
     architecture: str = "amd64"
+    flavour: str = "cpu"  # of torch, as it names its builds: cpu, cu126, cu130
     dockerfile: Path = ROOT / "Dockerfile"
     kms_key: str | None = None
 
@@ -96,12 +100,32 @@ def _build_and_push(calls: Calls, what: Push, uri: str) -> None:
     if not what.dockerfile.exists() and not calls.dry_run:
         raise DeployError(f"{what.dockerfile} is missing: push from a checkout, or tell --dockerfile")
     # SageMaker refuses OCI manifests, and takes one image, not a list: so no provenance, and docker's media types.
-    platform = ["--platform", f"linux/{what.architecture}", "--provenance=false", "--output", "type=docker"]
-    build = ["docker", "buildx", "build", *platform, "--tag", uri, "--file", what.dockerfile.name, "."]
-    calls.run(build, cwd=what.dockerfile.parent)
+    platform = f"linux/{what.architecture}"
+    build = ["docker", "buildx", "build", "--platform", platform, "--provenance=false", "--output", "type=docker"]
+    build += ["--build-arg", f"PLATFORM={platform}", "--build-arg", f"FLAVOUR={what.flavour}"]
+    if cuda := cuda_of(what.flavour):
+        build += ["--label", f"{CUDA_LABEL}={cuda}"]
+    calls.run([*build, "--tag", uri, "--file", what.dockerfile.name, "."], cwd=what.dockerfile.parent)
     login = ["docker", "login", "--username", "AWS", "--password-stdin", _registry(calls)]
     calls.run(login, secret=None if calls.dry_run else _password(calls))
     calls.run(["docker", "push", uri])
+
+
+def flavour_for(config: EndpointFile) -> str:
+    """Of torch, that the endpoint's instances need."""
+    if not config.has_gpu or config.instances is None:
+        return "cpu"
+    return f"cu{config.instances.cuda.replace('.', '')}" if config.instances.cuda else _NEWEST_CUDA
+
+
+def cuda_of(flavour: str) -> str | None:
+    """`cu130` is 13.0; None: without CUDA. Raises DeployError for what torch has no builds of."""
+    if flavour == "cpu":
+        return None
+    found = re.fullmatch(r"cu(\d{2})(\d)", flavour)
+    if found is None:
+        raise DeployError(f"flavour: {flavour!r} is neither cpu nor one with CUDA, such as {_NEWEST_CUDA}")
+    return f"{found[1]}.{found[2]}"
 
 
 def _password(calls: Calls) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.errors import DeployError
+from deploy.image import CUDA_LABEL
 from deploy.registry import LIFECYCLE, Push, push
 from deploy.rom_push import push_roms
 from deploy.sizes import read_source
@@ -51,12 +52,23 @@ def test_an_image_is_built_and_pushed_once(docker: Path, calls: Recorder, record
     assert calls.changes == ["ecr.create_repository", "ecr.put_lifecycle_policy"]
     build, login, pushed = notes(docker)
     assert build["arguments"][:6] == ["buildx", "build", "--platform", "linux/amd64", "--provenance=false", "--output"]
+    assert "PLATFORM=linux/amd64" in build["arguments"] and "FLAVOUR=cpu" in build["arguments"]
     assert login["arguments"][0] == "login" and login["secret"]
     assert login["secret"] not in "\n".join(calls.shown)
     assert pushed["arguments"] == ["push", "123456789012.dkr.ecr.us-east-1.amazonaws.com/cartridge:0.1.0"]
     again = record()
     assert push(again, what) == image
     assert again.changes == [] and len(notes(docker)) == 3
+
+
+def test_an_image_with_cuda_says_which(docker: Path, calls: Recorder, tmp_path: Path) -> None:
+    push(calls, Push("cartridge", "0.1.0", flavour="cu126", dockerfile=tmp_path / "Dockerfile"))
+    assert f"{CUDA_LABEL}=12.6" in notes(docker)[0]["arguments"]
+
+
+def test_a_flavour_that_torch_does_not_have_is_named(docker: Path, calls: Recorder, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="flavour: 'gpu'"):
+        push(calls, Push("cartridge", "0.1.0", flavour="gpu", dockerfile=tmp_path / "Dockerfile"))
 
 
 @pytest.mark.parametrize("subcommand", ["build", "login", "push"])
