@@ -1,8 +1,9 @@
 """The image autoencoder: AutoencoderKL of factor 8, trained on crops of images (Rombach et al. 2022, section 3.1).
 
 A denoiser leaves small errors in the latents. An autoencoder that sees a palette alone may lay its colours on a line:
-then red with an error is orange, and the mean of red and green is blue. So latents are decoded with noise in them, the
-mean colour of each cell has to be a linear function of its noisy latent, and some images swap and invert channels.
+then red with an error is orange, and the mean of red and green is blue. So the first three channels of a latent are the
+mean colour of its cell, the others hold what is left, and both are decoded with noise in them. Some images swap and
+invert their channels, so that other colours are known, too.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from torch import nn
 
 from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
 from training.scenes import IMAGE_SIZE
 
 _CROP = 64  # pixels
+_NOISE_FALLS = 0.7  # of the steps
+_DECODER_NOISE = 0.2  # of the latents' standard deviation, while the decoder trains alone: what a denoiser leaves
 _CELL = 8  # pixels: the side of what one latent stands for
 
 
@@ -32,37 +34,28 @@ class VaeConfig:
     images: int  # drawn once, of each domain
     block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
     latent_channels: int = 8
-    kl_weight: float = 3e-5
+    kl_weight: float = 3e-4
     edge_weight: float = 0.5
     square_weight: float = 4.0
     colour_weight: float = 4.0
-    latent_noise: float = 0.3  # the most there is of it, of the latents' standard deviation
+    latent_noise: float = 0.1  # the most there is of it, of the latents' standard deviation; half as much in the end
     recoloured_share: float = 0.3  # of the images
 
     def smoke(self) -> VaeConfig:
         return replace(self, loop=self.loop.smoke(), decoder_loop=self.decoder_loop.smoke(), images=32)
 
 
-class ColourReader(nn.Module):
-    """An autoencoder while it trains, and what reads the mean colour of each cell from its latents."""
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        super().__init__()
-        self.vae = vae
-        self.read_colour = nn.Conv2d(vae.config.latent_channels, 3, 1)
-
-
 def train_vae(config: VaeConfig, domains: tuple[Domain[Any], ...], directory: Path) -> AutoencoderKL:
     """Latents of the first domain's images have unit variance once scaled."""
     torch.manual_seed(config.loop.seed)
-    reader = ColourReader(new_vae(config)).to(device())
+    vae = new_vae(config).to(device())
     images = draw_images(config.images, config.loop.seed, *domains)
 
     def loss(draw: Draw) -> torch.Tensor:
-        return _loss(reader, recolour(draw_crops(images, draw), draw, config), draw, config)
+        return _loss(vae, recolour(draw_crops(images, draw), draw, config), draw, config)
 
-    train("vae", reader, loss, config.loop, directory)
-    vae = reader.vae.eval().requires_grad_(False)
+    train("vae", vae, loss, config.loop, directory)
+    vae.eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=_scaling_factor(vae, images[:256]))
     return vae
 
@@ -78,7 +71,8 @@ def refine_decoder(
         pixels = recolour(draw_crops(images, draw), draw, config)
         with autocast():
             latents = vae.encode(pixels).latent_dist.mean.float()
-            decoded = vae.decode(_add_noise(latents, 1 / vae.config.scaling_factor, draw, config)).sample.float()
+            noisy = _add_noise(latents, 1 / vae.config.scaling_factor, draw, _DECODER_NOISE)
+            decoded = vae.decode(noisy).sample.float()
         return reconstruction_error(decoded, pixels, config)
 
     train("decoder", vae, loss, config.decoder_loop, directory)
@@ -131,23 +125,23 @@ def recolour(pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tenso
     return pixels.gather(1, order[:, :, None, None].expand_as(pixels)) * sign
 
 
-def _loss(reader: ColourReader, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
+def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
     """Errors of pixels and of the cells' mean colours, and a light KL to the unit Gaussian."""
     with autocast():
-        posterior = reader.vae.encode(pixels).latent_dist
+        posterior = vae.encode(pixels).latent_dist
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
-    deviation = mean.std().detach()
-    latents = _add_noise(posterior.sample(draw.torch).float(), deviation, draw, config)
+    noise = config.latent_noise * (1 - 0.5 * min(1.0, draw.step / (_NOISE_FALLS * config.loop.steps)))
+    latents = _add_noise(posterior.sample(draw.torch).float(), mean.std().detach(), draw, noise)
     with autocast():
-        decoded = reader.vae.decode(latents).sample.float()
-    colours = F.mse_loss(reader.read_colour(latents / deviation), F.avg_pool2d(pixels, _CELL))
+        decoded = vae.decode(latents).sample.float()
+    colours = F.mse_loss(mean[:, :3], F.avg_pool2d(pixels, _CELL))
     kl: torch.Tensor = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     return reconstruction_error(decoded, pixels, config) + config.colour_weight * colours + config.kl_weight * kl
 
 
-def _add_noise(latents: torch.Tensor, deviation: torch.Tensor | float, draw: Draw, config: VaeConfig) -> torch.Tensor:
+def _add_noise(latents: torch.Tensor, deviation: torch.Tensor | float, draw: Draw, most: float) -> torch.Tensor:
     """Latents [B, C, h, w] of that standard deviation with noise in them, of each image as much as chance has it."""
-    level = config.latent_noise * torch.rand((len(latents), 1, 1, 1), generator=draw.torch)
+    level = most * torch.rand((len(latents), 1, 1, 1), generator=draw.torch)
     noise = level * torch.randn(latents.shape, generator=draw.torch)
     return latents + noise.to(latents.device) * deviation
 

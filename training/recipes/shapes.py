@@ -146,12 +146,12 @@ SHAPES = TextToImage(
         widen_loop=LoopConfig(steps=1200, batch_size=64, learning_rate=5e-4),
     ),
     vae=VaeConfig(
-        loop=LoopConfig(steps=6000, batch_size=16, learning_rate=1.5e-3),
+        loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
         decoder_loop=LoopConfig(steps=6000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
         images=4000,
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(steps=14_500, batch_size=64, learning_rate=1e-3, warmup_steps=150, decay_share=0.3, ema_decay=0.998),
+        LoopConfig(steps=16_000, batch_size=32, learning_rate=8e-4, warmup_steps=150, decay_share=0.3, ema_decay=0.999),
         images=30_000,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),

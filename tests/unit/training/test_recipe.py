@@ -55,7 +55,7 @@ def test_no_config_tells_of_the_machine_that_made_it(store: Path, name: str) -> 
 @every_generator
 def test_the_rom_is_served_by_our_backend(store: Path, name: str) -> None:
     backend = load_backend(read_rom(store / name), LoadOptions("cpu", "float32"))
-    pixels = backend.decode(torch.zeros(1, 4, 16, 16))
+    pixels = backend.decode(torch.zeros(1, backend.info.latent_channels, 16, 16))
     assert pixels.shape == (1, 3, 128, 128)
 
 
