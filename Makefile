@@ -27,7 +27,7 @@ CUDA_LABEL = $(if $(filter cu%,$(FLAVOUR)),--label com.amazonaws.sagemaker.infer
   $(FLAVOUR) | sed -E 's/cu([0-9]+)([0-9])/\1.\2/'))
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test test-deploy test-container test-ui chromium soak check format image up smoke down train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test test-deploy test-container test-ui chromium docker-registry soak check format image up smoke down train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ nginx:  # install nginx where it is missing and we may
 	    echo "installing nginx"; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light >/dev/null; \
 	  else echo "nginx is missing and cannot be installed here"; fi; }
+
+docker-registry:  # install docker-registry where it is missing and we may
+	@command -v docker-registry >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing docker-registry"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker-registry >/dev/null; \
+	  else echo "docker-registry is missing and cannot be installed here"; fi; }
 
 chromium:  # install chromium where it is missing and we may
 	@command -v chromium >/dev/null || { \
@@ -86,7 +93,7 @@ smoke: install  ## call the stand with boto3 and show the pictures
 down:  ## stop the stand; nothing of it is left
 	@$(COMPOSE) down --volumes --remove-orphans --timeout 30
 
-test-container: install image  ## run the image as SageMaker does, and the local stand; needs docker (minutes)
+test-container: install image docker-registry  ## run the image as SageMaker does, and the local stand; needs docker (minutes)
 	@$(BIN)/python -m pytest tests/container -m container
 
 soak: install nginx  ## run the tests that take minutes: hundreds of switches between ROMs

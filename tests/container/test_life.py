@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from PIL import Image
 from deploy.local.conformance.command import main as conformance
 from deploy.local.container import ContainerError, docker
 from deploy.running import wait_until
-from tests.support.containers import ROM, run, running
+from tests.support.containers import ROM, Running, run, running
 
 KILL_GUNICORN = """
 import os, pathlib
@@ -40,11 +41,20 @@ def test_it_draws_with_a_read_only_root_two_processors_and_four_gigabytes(image:
 def test_what_was_accepted_is_answered_before_it_stops(image: str) -> None:
     with running(image, *CONFINED) as container, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(container.draw, seed=seed, num_inference_steps=20) for seed in range(8)]
-        wait_until(lambda: "cartridge_queue_depth 8.0" in container.http.get("/metrics").text, 30)
+        wait_until(lambda: accepted(container) + sum(answer.done() for answer in asked) == 8, 30)
+        working = accepted(container)
         began = time.monotonic()
         assert container.stop() == 0
         assert time.monotonic() - began < 30
-        assert {answer.result().status_code for answer in asked} == {200}
+        statuses = [answer.result().status_code for answer in asked]
+        assert statuses.count(200) >= working > 0
+        assert set(statuses) <= {200, 429}  # what could not be done in time was refused at once
+
+
+def accepted(container: Running) -> int:
+    """Requests that are not yet answered."""
+    (depth,) = re.findall(r"^cartridge_queue_depth (.*)$", container.http.get("/metrics").text, re.MULTILINE)
+    return int(float(depth))
 
 
 def test_a_wrong_setting_stops_the_start_and_is_named(image: str) -> None:

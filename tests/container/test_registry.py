@@ -55,7 +55,7 @@ def test_what_was_pushed_runs_by_its_digest(image: str, registry: str) -> None:
         for told in json.loads(docker("image", "inspect", "--format", "{{json .RepoDigests}}", f"{name}:test"))
         if told.startswith(name)
     ]
-    docker("rmi", f"{name}:test", pinned)
+    docker("rmi", f"{name}:test")  # and with it the digest: what runs next is pulled
     try:
         with running(pinned) as container:
             assert container.draw().status_code == 200
