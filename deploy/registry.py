@@ -14,9 +14,9 @@ from deploy.config import EndpointFile
 from deploy.errors import DeployError
 from deploy.image import CUDA_LABEL, Image, read_image
 from deploy.names import REPOSITORY_TAG, carries, tags
+from deploy.running import ROOT
 
 _NEWEST_CUDA = "cu130"  # that a host of SageMaker has a driver for
-ROOT = Path(__file__).resolve().parent.parent
 # Tagged images are never expired: an endpoint that grows pulls its image again, however old that is.
 LIFECYCLE = {
     "rules": [
