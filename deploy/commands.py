@@ -43,7 +43,8 @@ def push_command(
 ) -> None:
     """Build the image that the file names, and push it to ECR. Tells its digest."""
     from deploy.image import ImageUri
-    from deploy.registry import ROOT, Push, flavour_for, push
+    from deploy.registry import Push, flavour_for, push
+    from deploy.running import ROOT
 
     calls, config = _open(file, dry_run)
     uri = _or_leave(lambda: ImageUri.parse(config.image))

@@ -9,11 +9,11 @@ from deploy.config import SERVERLESS_BYTES, EndpointFile
 from deploy.errors import DeployError
 from deploy.image import Image
 from deploy.instances import choose_ami
+from deploy.local.container import MODEL_DIR
 from deploy.names import VARIANT, content_name
 from deploy.timeouts import StartTimes
 
 CACHE_DIR = "/tmp/cartridge"  # where instances with a local disk have it
-MODEL_DIR = "/opt/ml/model"
 
 
 @dataclass(frozen=True)

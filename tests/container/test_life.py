@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deploy.local.conformance.command import main as conformance
-from deploy.local.container import ContainerError, docker
+from deploy.local.container import MODEL_DIR, ContainerError, docker
 from deploy.running import wait_until
 from tests.support.containers import ROM, Running, run, running
 
@@ -25,10 +26,21 @@ for process in pathlib.Path("/proc").iterdir():
 CONFINED = ("--read-only", "--tmpfs=/tmp", "--cpus=2", "--memory=4g")
 
 
-def test_the_image_keeps_all_rules(image: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A rule that is broken makes it exit with 1."""
-    conformance([image, "--model-data", str(ROM)])
-    assert "0 broken" in capsys.readouterr().out
+MULTI_MODEL = ("--env", "SAGEMAKER_MULTI_MODEL=true", "--model-url", MODEL_DIR)
+OF_MANY_MODELS = {"models-list", "models-unknown", "models-load", "models-conflict", "models-invoke", "models-unload"}
+NOT_OFFERED = {"execution-parameters"}
+
+
+@pytest.mark.parametrize(
+    ("options", "not_asked"), [((), NOT_OFFERED | OF_MANY_MODELS), (MULTI_MODEL, NOT_OFFERED)], ids=["one", "many"]
+)
+def test_the_image_keeps_all_rules(
+    image: str, options: tuple[str, ...], not_asked: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        conformance([image, "--model-data", str(ROM), "--json", *options])
+    verdicts = {rule["id"]: rule["verdict"] for rule in json.loads(capsys.readouterr().out)}
+    assert {name for name, verdict in verdicts.items() if verdict != "kept"} == not_asked, verdicts
 
 
 def test_it_draws_with_a_read_only_root_two_processors_and_four_gigabytes(image: str) -> None:
