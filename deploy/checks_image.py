@@ -21,7 +21,7 @@ def check_image(facts: Facts) -> Verdict:
     try:
         image = facts.image
     except Missing as error:
-        return failed(str(error), f"run: python -m deploy push --repository {uri.repository}")
+        return failed(str(error), "run: python -m deploy push")
     if facts.config.kind == "serverless" and image.nbytes > _SERVERLESS_IMAGE_BYTES:
         return failed(f"{image.nbytes:,} bytes: a serverless endpoint takes 10 GiB", "build the image for CPUs")
     return passed(image.uri)
