@@ -18,11 +18,11 @@ from app.invoker.progress import Progress
 from app.roms.manifest import Preset, RomManifest
 from app.settings import PREFIX, Settings
 from app.wire.native import ALIASES, InvocationRequest
-from deploy.commands import deploy
-from deploy.config import EndpointFile
 from deploy.local.conformance.report import all_rules
 from deploy.local.conformance.rule import Rule
-from deploy.preflight import CHECKS, Check
+from deploy.sagemaker.commands import deploy
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.preflight.checks import CHECKS, Check
 from tests.support.documents import read
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.request import urlopen
 
-from deploy.calls import Calls
-from deploy.errors import DeployError
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.errors import DeployError
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _MEDIA_TYPES = (

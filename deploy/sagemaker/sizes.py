@@ -15,8 +15,8 @@ from app.roms.manifest import slug
 from app.roms.memory import predict_need
 from app.roms.s3 import S3Store
 from app.roms.store import FileStore, open_store
-from deploy.errors import DeployError
-from deploy.parts import Roms
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.parts import Roms
 
 
 @dataclass(frozen=True)

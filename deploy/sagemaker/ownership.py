@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from deploy.calls import Calls
-from deploy.errors import DeployError
-from deploy.names import ENDPOINT_TAG, carries
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.names import ENDPOINT_TAG, carries
 
 Kind = Literal["EndpointConfig", "Model"]
 _LISTS = {"EndpointConfig": ("list_endpoint_configs", "EndpointConfigs"), "Model": ("list_models", "Models")}

@@ -11,14 +11,14 @@ import boto3
 import typer
 from botocore.exceptions import BotoCoreError
 
-from deploy.calls import Calls
-from deploy.config import EndpointFile, read_config
-from deploy.errors import DeployError
-from deploy.facts import Facts
-from deploy.plan import Plan, make_plan
-from deploy.preflight import has_failed, run_checks
-from deploy.timeouts import chosen_times
-from deploy.waiting import Patience
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile, read_config
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.plan import Plan, make_plan
+from deploy.sagemaker.preflight.checks import has_failed, run_checks
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.timeouts import chosen_times
+from deploy.sagemaker.waiting import Patience
 
 T = TypeVar("T")
 deploy = typer.Typer(help="Cartridge on SageMaker: image, ROMs, roles, endpoints.", no_args_is_help=True)
@@ -42,9 +42,9 @@ def push_command(
     dry_run: DryRun = False,
 ) -> None:
     """Build the image that the file names, and push it to ECR. Tells its digest."""
-    from deploy.image import ImageUri
-    from deploy.registry import Push, flavour_for, push
     from deploy.running import ROOT
+    from deploy.sagemaker.image import ImageUri
+    from deploy.sagemaker.registry import Push, flavour_for, push
 
     calls, config = _open(file, dry_run)
     uri = _or_leave(lambda: ImageUri.parse(config.image))
@@ -64,7 +64,7 @@ def push_roms_command(
     dry_run: DryRun = False,
 ) -> None:
     """Bring ROMs to the prefix that the file names. What is there with the same digest is not sent again."""
-    from deploy.rom_push import push_roms
+    from deploy.sagemaker.rom_push import push_roms
 
     calls, config = _open(file, dry_run)
     pushed = _or_leave(lambda: push_roms(calls, directory, config.roms.source, config.kms_key))
@@ -83,7 +83,7 @@ def role_command(
     dry_run: DryRun = False,
 ) -> None:
     """Make the execution role, and policies for those who deploy and those who call. Tells why each may what."""
-    from deploy.roles import all_statements, ensure_roles, scope_of, write_documents
+    from deploy.sagemaker.roles import all_statements, ensure_roles, scope_of, write_documents
 
     calls, config = _open(file, dry_run)
     scope = _or_leave(lambda: scope_of(calls, config))
@@ -108,7 +108,7 @@ def preflight_command(file: File = DEFAULT_FILE) -> None:
 @deploy.command("create")
 def create_command(file: File = DEFAULT_FILE, preflight: Preflight = True, dry_run: DryRun = False) -> None:
     """Create the endpoint and wait until it serves. Run again after anything, it goes on."""
-    from deploy.endpoint import create
+    from deploy.sagemaker.endpoint import create
 
     calls, config = _open(file, dry_run)
     plan = _planned(Facts(calls, config), preflight)
@@ -119,7 +119,7 @@ def create_command(file: File = DEFAULT_FILE, preflight: Preflight = True, dry_r
 @deploy.command("update")
 def update_command(file: File = DEFAULT_FILE, preflight: Preflight = True, dry_run: DryRun = False) -> None:
     """Bring the endpoint to what the file says, in steps, and back where an alarm fires."""
-    from deploy.endpoint import update
+    from deploy.sagemaker.endpoint import update
 
     calls, config = _open(file, dry_run)
     plan = _planned(Facts(calls, config), preflight)
@@ -130,7 +130,7 @@ def update_command(file: File = DEFAULT_FILE, preflight: Preflight = True, dry_r
 @deploy.command("delete")
 def delete_command(file: File = DEFAULT_FILE, dry_run: DryRun = False) -> None:
     """Delete the endpoint and what else carries its tag. ROMs, image, roles and logs stay."""
-    from deploy.removal import delete
+    from deploy.sagemaker.removal import delete
 
     calls, config = _open(file, dry_run)
     _or_leave(lambda: delete(calls, config, Patience()))
@@ -140,7 +140,7 @@ def delete_command(file: File = DEFAULT_FILE, dry_run: DryRun = False) -> None:
 @deploy.command("status")
 def status_command(file: File = DEFAULT_FILE) -> None:
     """Tell what is there of the endpoint."""
-    from deploy.status import status_lines
+    from deploy.sagemaker.status import status_lines
 
     calls, config = _open(file, dry_run=True)
     for line in _or_leave(lambda: list(status_lines(calls, config))):
@@ -150,7 +150,7 @@ def status_command(file: File = DEFAULT_FILE) -> None:
 @deploy.command("batch")
 def batch_command(file: File = DEFAULT_FILE, dry_run: DryRun = False) -> None:
     """Start the file's batch transform job, unless it runs or is done."""
-    from deploy.batch import start_batch
+    from deploy.sagemaker.batch import start_batch
 
     calls, config = _open(file, dry_run)
     facts = Facts(calls, config)
@@ -168,7 +168,7 @@ def logs_command(
     ] = "",
 ) -> None:
     """Show what the containers wrote."""
-    from deploy.logs import log_lines
+    from deploy.sagemaker.logs import log_lines
 
     calls, config = _open(file, dry_run=True)
     try:
@@ -191,7 +191,7 @@ def smoke_command(
 ) -> None:
     """Ask the endpoint for a picture, through SageMaker, and show it."""
     from deploy.picture import terminal_picture
-    from deploy.smoke import smoke
+    from deploy.sagemaker.smoke import smoke
 
     calls, config = _open(file, dry_run)
     fields = {"prompt": prompt, "model": model, "seed": seed}
@@ -208,8 +208,8 @@ def advice_command(
     source: Annotated[str, typer.Argument(help="A directory of ROMs, or s3://bucket/prefix/.")] = "model_store",
 ) -> None:
     """Tell which instance suits these ROMs, and why. Asks nothing of SageMaker."""
-    from deploy.advice import advice_lines
-    from deploy.sizes import read_source
+    from deploy.sagemaker.advice import advice_lines
+    from deploy.sagemaker.sizes import read_source
 
     found = _or_leave(lambda: read_source(source))
     for line in advice_lines(list(found.sizes.values())):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.config import EndpointFile
-from deploy.image import ImageUri
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.image import ImageUri
 
 TRUST = {
     "Version": "2012-10-17",

@@ -9,9 +9,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from app.settings import Settings
-from deploy.errors import DeployError
-from deploy.instances import INSTANCES, Instance
-from deploy.parts import (
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.instances import INSTANCES, Instance
+from deploy.sagemaker.parts import (
     Arn,
     Async,
     Autoscaling,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from deploy.errors import Missing
-from deploy.facts import Facts
-from deploy.names import ENDPOINT_TAG
-from deploy.ownership import find_endpoint, is_ours
-from deploy.policies import execution_statements
-from deploy.verdict import Verdict, failed, passed, warned
+from deploy.sagemaker.errors import Missing
+from deploy.sagemaker.names import ENDPOINT_TAG
+from deploy.sagemaker.ownership import find_endpoint, is_ours
+from deploy.sagemaker.policies import execution_statements
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.preflight.verdict import Verdict, failed, passed, warned
 
 _WRITES_LOGS = "CreateLog"
 

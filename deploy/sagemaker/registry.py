@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import app as package
-from deploy.calls import Calls, holds
-from deploy.config import EndpointFile
-from deploy.errors import DeployError
-from deploy.image import CUDA_LABEL, Image, read_image
-from deploy.names import REPOSITORY_TAG, carries, tags
 from deploy.running import ROOT
+from deploy.sagemaker.calls import Calls, holds
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.image import CUDA_LABEL, Image, read_image
+from deploy.sagemaker.names import REPOSITORY_TAG, carries, tags
 
 _NEWEST_CUDA = "cu130"  # that a host of SageMaker has a driver for
 # Tagged images are never expired: an endpoint that grows pulls its image again, however old that is.

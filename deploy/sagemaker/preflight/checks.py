@@ -6,12 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from deploy.checks_image import check_architecture, check_cuda, check_image, check_labels, check_manifest
-from deploy.checks_platform import check_endpoint_name, check_instance_type, check_quota, check_role, check_role_access
-from deploy.checks_roms import check_disk, check_memory, check_roms, check_startup
-from deploy.errors import DeployError
-from deploy.facts import Facts
-from deploy.verdict import Verdict
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.preflight.image_checks import (
+    check_architecture,
+    check_cuda,
+    check_image,
+    check_labels,
+    check_manifest,
+)
+from deploy.sagemaker.preflight.platform_checks import (
+    check_endpoint_name,
+    check_instance_type,
+    check_quota,
+    check_role,
+    check_role_access,
+)
+from deploy.sagemaker.preflight.rom_checks import check_disk, check_memory, check_roms, check_startup
+from deploy.sagemaker.preflight.verdict import Verdict
 
 Outcome = Literal["pass", "warn", "fail", "skip"]
 

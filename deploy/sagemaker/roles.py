@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.errors import DeployError
-from deploy.names import ROLE_TAG, carries, tags
-from deploy.policies import (
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.names import ROLE_TAG, carries, tags
+from deploy.sagemaker.policies import (
     TRUST,
     Scope,
     Statement,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from deploy.instances import GIB, INSTANCES, Instance
-from deploy.sizes import RomSize
+from deploy.sagemaker.instances import GIB, INSTANCES, Instance
+from deploy.sagemaker.sizes import RomSize
 
 _IMAGE_HEAVY_BYTES = 2 * GIB  # weights beyond which a step takes seconds on a CPU
 _SHOWN = ("g4dn", "g5", "g6", "g6e", "p5.4x", "m7i", "c7i")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from deploy.autoscaling import remove_autoscaling
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.endpoint import remove_parts, settle
-from deploy.ownership import find_endpoint, require_ours
-from deploy.rollout import remove_alarms
-from deploy.waiting import Patience, wait_for
+from deploy.sagemaker.autoscaling import remove_autoscaling
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.endpoint import remove_parts, settle
+from deploy.sagemaker.ownership import find_endpoint, require_ours
+from deploy.sagemaker.rollout import remove_alarms
+from deploy.sagemaker.waiting import Patience, wait_for
 
 
 def delete(calls: Calls, config: EndpointFile, patience: Patience) -> None:

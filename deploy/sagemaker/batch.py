@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.endpoint import BATCH_MARK, ensure_model
-from deploy.errors import DeployError
-from deploy.image import Image
-from deploy.names import ENDPOINT_TAG, content_name, tags
-from deploy.parts import Batch
-from deploy.plan import Named, ami_of, model_of
-from deploy.waiting import Patience
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.endpoint import BATCH_MARK, ensure_model
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.image import Image
+from deploy.sagemaker.names import ENDPOINT_TAG, content_name, tags
+from deploy.sagemaker.parts import Batch
+from deploy.sagemaker.plan import Named, ami_of, model_of
+from deploy.sagemaker.waiting import Patience
 
 _INVOCATION_TIMEOUT_S = 60
 _ENDED_BADLY = {"Failed", "Stopped"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from deploy.advice import cpu_factor, first_fitting
-from deploy.facts import Facts
-from deploy.instances import INSTANCES
-from deploy.sizes import RomSize
-from deploy.timeouts import MOST_S, SERVERLESS_START_S, chosen_times, needed_times
-from deploy.verdict import Verdict, failed, passed, warned
+from deploy.sagemaker.advice import cpu_factor, first_fitting
+from deploy.sagemaker.instances import INSTANCES
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.preflight.verdict import Verdict, failed, passed, warned
+from deploy.sagemaker.sizes import RomSize
+from deploy.sagemaker.timeouts import MOST_S, SERVERLESS_START_S, chosen_times, needed_times
 
 _GB = 10**9
 _MIB = 1024**2

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.roms.manifest import ROM_ID
-from deploy.instances import AMIS, INSTANCES, parse_cuda
+from deploy.sagemaker.instances import AMIS, INSTANCES, parse_cuda
 
 S3_PREFIX = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/(\S*/)?$"  # ends in a slash, as SageMaker wants it
 RomId = Annotated[str, Field(pattern=ROM_ID.pattern)]
@@ -42,7 +42,9 @@ class Instances(Part):
     @model_validator(mode="after")
     def _known(self) -> Instances:
         if unknown := [name for name in self.types if name not in INSTANCES]:
-            raise ValueError(f"types: {unknown[0]!r} is not in deploy/instances.py; there are {', '.join(INSTANCES)}")
+            raise ValueError(
+                f"types: {unknown[0]!r} is not in deploy/sagemaker/instances.py; there are {', '.join(INSTANCES)}"
+            )
         if len({(INSTANCES[name].gpus > 0, INSTANCES[name].architecture) for name in self.types}) > 1:
             raise ValueError("types: all with a GPU or none, and all of one architecture, because they share an image")
         if self.ami not in AMI_NAMES:

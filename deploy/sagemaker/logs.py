@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.calls import Calls
-from deploy.errors import DeployError
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.errors import DeployError
 
 _POLL_S = 2.0
 _LATE_MS = 60_000  # that a line may come after a younger one of another container

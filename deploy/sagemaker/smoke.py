@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.errors import DeployError
-from deploy.waiting import Patience, wait_for
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.waiting import Patience, wait_for
 
 _INPUT = "smoke/request.json"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from deploy.calls import Calls
-from deploy.errors import DeployError
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.errors import DeployError
 
 T = TypeVar("T")
 

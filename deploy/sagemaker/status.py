@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deploy.autoscaling import describe_autoscaling
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.ownership import find_endpoint, is_ours, named_after
-from deploy.rollout import prefix_of
+from deploy.sagemaker.autoscaling import describe_autoscaling
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.ownership import find_endpoint, is_ours, named_after
+from deploy.sagemaker.rollout import prefix_of
 
 
 def status_lines(calls: Calls, config: EndpointFile) -> Iterator[str]:

@@ -20,8 +20,8 @@ from app.roms.manifest import INDEX_NAME, MANIFEST_NAME, RomManifest, read_json,
 from app.roms.selection import select
 from app.roms.store import FileStore, open_store
 from app.roms.weights import sha256_of
-from deploy.calls import Calls
-from deploy.errors import DeployError
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.errors import DeployError
 
 DIGEST_KEY = "sha256"  # of an object's metadata
 _TRANSFER = TransferConfig(multipart_threshold=64 * 1024**2, multipart_chunksize=64 * 1024**2, max_concurrency=8)

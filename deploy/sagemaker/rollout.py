@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.calls import Calls, holds
-from deploy.config import EndpointFile
-from deploy.names import ENDPOINT_TAG, VARIANT, carries, tags
+from deploy.sagemaker.calls import Calls, holds
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.names import ENDPOINT_TAG, VARIANT, carries, tags
 
 _PERIOD_S = 60
 _MICROSECONDS = 1_000_000  # ModelLatency's unit

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deploy.config import SERVERLESS_BYTES, EndpointFile
-from deploy.errors import DeployError
-from deploy.image import Image
-from deploy.instances import choose_ami
 from deploy.local.container import MODEL_DIR
-from deploy.names import VARIANT, content_name
-from deploy.timeouts import StartTimes
+from deploy.sagemaker.config import SERVERLESS_BYTES, EndpointFile
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.image import Image
+from deploy.sagemaker.instances import choose_ami
+from deploy.sagemaker.names import VARIANT, content_name
+from deploy.sagemaker.timeouts import StartTimes
 
 CACHE_DIR = "/tmp/cartridge"  # where instances with a local disk have it
 

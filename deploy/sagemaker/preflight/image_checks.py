@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from deploy.errors import DeployError, Missing
-from deploy.facts import Facts
-from deploy.image import CUDA_LABEL, DOCKER_MANIFEST, MODELS_LABEL, PORT_LABEL, ImageUri
-from deploy.instances import AMIS, parse_cuda
-from deploy.plan import ami_of
-from deploy.verdict import Verdict, failed, passed, warned
+from deploy.sagemaker.errors import DeployError, Missing
+from deploy.sagemaker.image import CUDA_LABEL, DOCKER_MANIFEST, MODELS_LABEL, PORT_LABEL, ImageUri
+from deploy.sagemaker.instances import AMIS, parse_cuda
+from deploy.sagemaker.plan import ami_of
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.preflight.verdict import Verdict, failed, passed, warned
 
 _SERVERLESS_IMAGE_BYTES = 10 * 1024**3
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.errors import Missing
-from deploy.image import Image, read_image
-from deploy.instances import INSTANCES, Instance
-from deploy.policies import Scope
-from deploy.sizes import RomSet, read_source
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.errors import Missing
+from deploy.sagemaker.image import Image, read_image
+from deploy.sagemaker.instances import INSTANCES, Instance
+from deploy.sagemaker.policies import Scope
+from deploy.sagemaker.sizes import RomSet, read_source
 
 
 class Facts:

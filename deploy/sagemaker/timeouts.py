@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from deploy.config import EndpointFile
-from deploy.sizes import RomSet
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.sizes import RomSet
 
 DOWNLOAD_BYTES_PER_S = 100_000_000  # S3 to the disk of an instance with "up to 10 Gbit/s"
 LOAD_BYTES_PER_S = 150_000_000  # a disk that was just written to memory

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from deploy.autoscaling import ensure_autoscaling
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.errors import DeployError
-from deploy.names import ENDPOINT_TAG, Tags, tags
-from deploy.ownership import find_endpoint, named_after, require_ours
-from deploy.plan import Named, Plan
-from deploy.rollout import deployment_config, ensure_alarms, remove_alarms
-from deploy.waiting import Patience, wait_for
+from deploy.sagemaker.autoscaling import ensure_autoscaling
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.names import ENDPOINT_TAG, Tags, tags
+from deploy.sagemaker.ownership import find_endpoint, named_after, require_ours
+from deploy.sagemaker.plan import Named, Plan
+from deploy.sagemaker.rollout import deployment_config, ensure_alarms, remove_alarms
+from deploy.sagemaker.waiting import Patience, wait_for
 
 _SETTLED = {"InService", "Failed", "OutOfService", "UpdateRollbackFailed"}
 BATCH_MARK = "-batch-"  # of the models of batch jobs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.calls import Calls, holds
-from deploy.config import EndpointFile
-from deploy.names import ENDPOINT_TAG, VARIANT
-from deploy.parts import Autoscaling
-from deploy.plan import concurrency
-from deploy.rollout import ensure_alarm, prefix_of, remove_alarms
+from deploy.sagemaker.calls import Calls, holds
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.names import ENDPOINT_TAG, VARIANT
+from deploy.sagemaker.parts import Autoscaling
+from deploy.sagemaker.plan import concurrency
+from deploy.sagemaker.rollout import ensure_alarm, prefix_of, remove_alarms
 
 _DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _SERVICE = "application-autoscaling"
