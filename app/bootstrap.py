@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app import __version__
 from app.core import Health
 from app.errors import CartridgeError, SettingsError
 from app.health import HealthMonitor
@@ -53,6 +54,7 @@ def check(settings: Settings) -> None:
 @contextmanager
 def running(settings: Settings) -> Iterator[Service]:
     """A service that listens at once and becomes ready in the background."""
+    log_event("starting", version=__version__, sources=settings.rom_sources)
     _check_runtime(settings)
     health, metrics = HealthMonitor(settings.stall_after_s), Metrics()
     library = _open_library(settings, metrics)
@@ -99,7 +101,7 @@ def _set_up(
 
         prepare_cpu(settings.threads)
         cache.set_capacity(*_budgets(settings))
-        care = DeviceCare(cache.unload_idle, partial(health.become, Health.DEVICE_FAILED))
+        care = DeviceCare(cache.unload_idle, health.lose_device)
         started = Engine(settings.max_batch_size, metrics, care)
         started.start()
         health.watch(started.stalled_s)
@@ -118,11 +120,15 @@ def _open_library(settings: Settings, metrics: Metrics) -> RomLibrary:
     stores, disk = _open_stores(settings, _unpack_dir(settings)), None
     if any(isinstance(store, S3Store) for store in stores):
         whole = shutil.disk_usage(next(path for path in (directory, *directory.parents) if path.exists())).total
-        hooks = Hooks(metrics.observe_download, lambda reason: log_event("download_retry", reason=reason))
+        hooks = Hooks(metrics.observe_download, _tell_of_retry)
         disk = RomDisk(directory, bytes_of(settings.disk_bytes, whole, whole), hooks=hooks)
     library = RomLibrary(stores, disk)
     _check_names(settings, library)
     return library
+
+
+def _tell_of_retry(reason: str) -> None:
+    log_event("download_retry", level="warning", reason=reason)
 
 
 def _open_stores(settings: Settings, unpack_dir: Path | None = None) -> list[RomStore]:
@@ -164,7 +170,7 @@ def _check_names(settings: Settings, library: RomLibrary) -> None:
 def _prepare(settings: Settings, library: RomLibrary, loader: RomLoader, router: Router) -> None:
     """When it is known which ROMs there are."""
     for setting, rom_id in _unknown_roms(settings, library):
-        log_event("rom_unknown", rom=rom_id, setting=setting)
+        log_event("rom_unknown", level="warning", rom=rom_id, setting=setting)
     loader.prepare()
     router.prepare()
 
@@ -203,7 +209,7 @@ def _add_similarity(settings: Settings, embedder: RomEmbedder, router: Router) -
         embedder.bring()
         router.prepare()
     except CartridgeError as error:
-        log_event("similarity_failed", reason=error.message)
+        log_event("similarity_failed", level="warning", reason=error.message)
 
 
 def _router(settings: Settings, supply: Supply, engine: Future[Engine], embedder: RomEmbedder) -> Router:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from app.core import Health
+from app.logs import log_event
 
 
 class HealthMonitor:
@@ -20,12 +21,20 @@ class HealthMonitor:
         self._reason = "the service is starting"
         self._stall_after_s = stall_after_s
         self._stalled_s: Callable[[], float] = float
+        self._is_stalled = False  # as was last told
 
     def read(self) -> tuple[Health, str]:
         """The state and the reason for it."""
         with self._lock:
             health, reason = self._health, self._reason
-        if health is Health.READY and (stalled_s := self._stalled_s()) > self._stall_after_s:
+            stalled_s = self._stalled_s() if health is Health.READY else 0.0
+            is_stalled = stalled_s > self._stall_after_s
+            is_news, self._is_stalled = is_stalled is not self._is_stalled, is_stalled
+        if is_news and is_stalled:
+            log_event("engine_stalled", level="warning", seconds=round(stalled_s, 1))
+        elif is_news:
+            log_event("engine_resumed")
+        if is_stalled:
             return Health.STALLED, f"the engine has made no progress for {stalled_s:.0f} s"
         return health, reason
 
@@ -46,6 +55,11 @@ class HealthMonitor:
             if moves:
                 self._health, self._reason = health, reason
             return moves
+
+    def lose_device(self, reason: str) -> None:
+        """The device, or the engine itself, will not recover in this process."""
+        if self.become(Health.DEVICE_FAILED, reason):
+            log_event("device_failed", level="error", reason=reason)
 
 
 _MOVES = {

@@ -6,12 +6,15 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Literal
 
 _logger = logging.getLogger("cartridge")
+_logger.addHandler(logging.NullHandler())  # a process that configures no logs, as commands do, writes none
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, event, and whatever fields the event carries."""
+    """Time, level, event, and whatever fields the event carries; what others log, with the name of their logger."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -20,6 +23,8 @@ class JsonFormatter(logging.Formatter):
             "event": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        if record.name != _logger.name:
+            line["logger"] = record.name
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -33,7 +38,13 @@ def configure_logs() -> None:
     _logger.setLevel(logging.INFO)
 
 
-def log_event(event: str, /, *, error: BaseException | None = None, **fields: object) -> None:
-    """One line. An `error` adds its traceback and makes the line an error."""
-    level = logging.ERROR if error is not None else logging.INFO
-    _logger.log(level, event, exc_info=error, extra={"fields": fields})
+def log_event(
+    event: str,
+    /,
+    *,
+    level: Literal["info", "warning", "error"] = "info",
+    error: BaseException | None = None,
+    **fields: object,
+) -> None:
+    """One line. A warning is for somebody to look at. An `error` adds its traceback and makes the line an error."""
+    _logger.log(_LEVELS[level if error is None else "error"], event, exc_info=error, extra={"fields": fields})

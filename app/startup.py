@@ -113,11 +113,11 @@ class Startup:
                 self._load(fetched)
         except ManifestError as error:
             self._library.catalog.quarantine(rom.id, error.message)
-            log_event("rom_quarantined", rom=rom.id, reason=error.message)
+            log_event("rom_quarantined", level="warning", rom=rom.id, reason=error.message)
             return False
         except CartridgeError as error:
             self._failed[rom.id] = error
-            log_event("preload_failed", rom=rom.id, reason=error.message)
+            log_event("preload_failed", level="warning", rom=rom.id, reason=error.message)
             return False
         except Exception as error:  # noqa: BLE001 - one ROM never stops the others
             self._library.catalog.quarantine(rom.id, f"an internal error: {error!r}")
@@ -164,7 +164,7 @@ class Startup:
                 told = ["none of the sources has a ROM"]
             reasons = "; ".join(told)
             if self._health.become(Health.SETUP_FAILED, f"not loaded: {', '.join(sorted(missing))} {reasons}".strip()):
-                log_event("setup_failed", missing=sorted(missing), quarantined=catalog.quarantined, sources=troubles)
+                log_event("setup_failed", level="warning", reason=reasons, missing=sorted(missing))
 
     def _missing(self) -> Collection[str]:
         """What `/ping` still waits for."""

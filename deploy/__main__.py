@@ -1,5 +1,5 @@
 """`python -m deploy COMMAND`."""
 
-from deploy.commands import main
+from deploy.sagemaker.commands import main
 
 main()

@@ -151,7 +151,7 @@ def front(context: typer.Context) -> None:
 @_room_command("deploy")
 def deploy(context: typer.Context) -> None:
     """Take the service to SageMaker: image, ROMs, roles, endpoints, logs."""
-    run_room(context.args, "deploy", "deploy.commands")
+    run_room(context.args, "deploy", "deploy.sagemaker.commands")
 
 
 @_room_command("conformance")

@@ -103,13 +103,14 @@ class Answers:
             state.future.set_exception(error)
             return
         failure = classify(error)
-        if failure is Failure.DEVICE_LOST:
-            self._report_lost(f"{type(error).__name__}: {error}"[:300])
         if failure is Failure.OUT_OF_MEMORY:
             answer: CartridgeError = _out_of_memory(state)
         else:
+            log_event("backend_failed", error=error, request_id=state.request_id, rom=state.rom_id)
             message = f"ROM {state.rom_id!r} failed on this request: {type(error).__name__}: {error}"
             answer = BackendError(message[:300])
+        if failure is Failure.DEVICE_LOST:
+            self._report_lost(f"{type(error).__name__}: {error}"[:300])
         answer.__cause__ = error
         state.future.set_exception(answer)
 

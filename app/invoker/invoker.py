@@ -25,6 +25,7 @@ from app.invoker.router import Router
 from app.invoker.runner import Runner
 from app.invoker.source import read_source
 from app.invoker.supply import Supply
+from app.logs import log_event
 from app.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class Invoker:
 
         True when all of them ended by themselves.
         """
-        self._health.become(Health.DRAINING, "the service is stopping")
+        if self._health.become(Health.DRAINING, "the service is stopping"):
+            log_event("draining")
         ended = self._admission.wait_until_empty(timeout_s)
         if self._engine.done() and self._engine.exception() is None:
             self._engine.result().close()

@@ -68,7 +68,7 @@ class Supply:
                 yield model
         except ManifestError as error:
             self.library.catalog.quarantine(rom.id, error.message)
-            log_event("rom_quarantined", rom=rom.id, reason=error.message)
+            log_event("rom_quarantined", level="warning", rom=rom.id, reason=error.message)
             raise RomUnavailable(f"ROM {rom.id!r} is out of service: {error.message}", param="model") from error
 
     def _check_time(self, rom: Rom, timeout_s: float) -> None:

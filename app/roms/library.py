@@ -165,13 +165,13 @@ class RomLibrary:
                 self._bring(one, pull)
             result = rom if rom.id in self.catalog.quarantined else self.catalog.get(rom.id)
         except (StoreUnavailable, DiskUnavailable) as error:
-            log_event("pull_failed", rom=rom.id, reason=error.message)
+            log_event("pull_failed", level="warning", rom=rom.id, reason=error.message)
             self._pulls.pop(rom.id)
             pull.future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
             reason = error.message if isinstance(error, CartridgeError) else repr(error)
             self.catalog.quarantine(rom.id, reason)
-            log_event("rom_quarantined", rom=rom.id, reason=reason)
+            log_event("rom_quarantined", level="warning", rom=rom.id, reason=reason)
             self._pulls.pop(rom.id)
             pull.future.set_exception(RomUnavailable(f"ROM {rom.id!r} is out of service: {reason}", param="model"))
         else:
@@ -220,7 +220,7 @@ class RomLibrary:
         for rom in sound:
             found.quarantine(rom.id, kept_out[rom.id])
         for rom_id in found.quarantined.keys() - self.catalog.quarantined.keys():
-            log_event("rom_quarantined", rom=rom_id, reason=found.quarantined[rom_id])
+            log_event("rom_quarantined", level="warning", rom=rom_id, reason=found.quarantined[rom_id])
         self._remotes = remotes
         self.catalog.replace(found)
         return sound
@@ -243,7 +243,7 @@ class RomLibrary:
             remotes = {remote.name: remote for remote in store.list_roms()}
         except CartridgeError as error:
             shelf.trouble = error.message
-            log_event("source_unreadable", source=store.source, reason=error.message)
+            log_event("source_unreadable", level="warning", source=store.source, reason=error.message)
             if not shelf.roms:  # what is here from an earlier time
                 shelf.roms = {rom.id: rom for rom in self._on_disk.kept(store.source)}
             return
@@ -267,7 +267,8 @@ def _judge(readings: Sequence[tuple[str, Callable[[], Rom]]]) -> tuple[dict[str,
             broken.setdefault(slug(name), error.message)
         else:
             if rom.id in roms:
-                log_event("rom_ignored", rom=rom.id, name=name, reason=f"{names[rom.id]} has the same id")
+                reason = f"{names[rom.id]} has the same id"
+                log_event("rom_ignored", level="warning", rom=rom.id, name=name, reason=reason)
             else:
                 roms[rom.id], names[rom.id] = rom, name
     return roms, names, broken

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import boto3
 
-from deploy.calls import Calls
-from deploy.rom_push import push_roms
 from deploy.running import ROOT
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.rom_push import push_roms
 
 BUCKET = "cartridge"
 

@@ -15,16 +15,16 @@ import botocore.session
 import pytest
 import yaml
 
-from deploy.calls import Calls
-from deploy.config import EndpointFile, read_config
-from deploy.facts import Facts
-from deploy.image import CUDA_LABEL, DOCKER_MANIFEST, MODELS_LABEL, PORT_LABEL, Image, read_image
-from deploy.plan import Plan, make_plan
-from deploy.roles import ensure_roles
-from deploy.rom_push import push_roms
-from deploy.sizes import RomSet, read_source
-from deploy.timeouts import chosen_times
-from deploy.waiting import Patience
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile, read_config
+from deploy.sagemaker.image import CUDA_LABEL, DOCKER_MANIFEST, MODELS_LABEL, PORT_LABEL, Image, read_image
+from deploy.sagemaker.plan import Plan, make_plan
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.roles import ensure_roles
+from deploy.sagemaker.rom_push import push_roms
+from deploy.sagemaker.sizes import RomSet, read_source
+from deploy.sagemaker.timeouts import chosen_times
+from deploy.sagemaker.waiting import Patience
 from tests.support.aws_stub import ACCOUNT, REGION, AwsStub, running_stub
 
 ROOT = Path(__file__).resolve().parent.parent.parent

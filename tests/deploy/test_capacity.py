@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from deploy.checks_roms import check_disk, check_memory, check_startup
-from deploy.config import EndpointFile
-from deploy.facts import Facts
-from deploy.sizes import RomSet, RomSize
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.preflight.rom_checks import check_disk, check_memory, check_startup
+from deploy.sagemaker.sizes import RomSet, RomSize
 from tests.deploy.conftest import BUCKET, SERVERLESS, Configure, Recorder
 
 GB = 10**9

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.commands import main
-from deploy.endpoint import create
-from deploy.names import content_name
+from deploy.sagemaker.commands import main
+from deploy.sagemaker.endpoint import create
+from deploy.sagemaker.names import content_name
 from tests.deploy.conftest import ASYNC, BUCKET, MINIMAL, PATIENCE, ROOT, SERVERLESS, Account
 from tests.deploy.test_use import answer, png, seed
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.config import read_config
-from deploy.errors import DeployError
-from deploy.instances import choose_ami
-from deploy.plan import concurrency, environment
-from deploy.sizes import RomSet, RomSize
-from deploy.timeouts import StartTimes, chosen_times, needed_times
+from deploy.sagemaker.config import read_config
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.instances import choose_ami
+from deploy.sagemaker.plan import concurrency, environment
+from deploy.sagemaker.sizes import RomSet, RomSize
+from deploy.sagemaker.timeouts import StartTimes, chosen_times, needed_times
 from tests.deploy.conftest import ASYNC, BUCKET, ROOT, SERVERLESS, Configure
 
 GB = 10**9
@@ -28,7 +28,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"instances": None}, "instances: a real_time endpoint needs it"),
     ({"serverless": {}}, "serverless: not of a real_time endpoint"),
     ({"async": ASYNC["async"]}, "async: not of a real_time endpoint"),
-    ({"instances": {"types": ["ml.z9.huge"]}}, "'ml.z9.huge' is not in deploy/instances.py"),
+    ({"instances": {"types": ["ml.z9.huge"]}}, "'ml.z9.huge' is not in deploy/sagemaker/instances.py"),
     ({"instances": {"types": ["ml.g5.xlarge", "ml.m5.xlarge"]}}, "all with a GPU or none"),
     ({"instances": {"types": ["ml.g5.xlarge"], "ami": "windows"}}, "ami: 'windows' is none of"),
     ({"instances": {"types": ["ml.g5.xlarge"], "cuda": "latest"}}, "cuda: 'latest' is no version"),

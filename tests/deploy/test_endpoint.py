@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from deploy.autoscaling import describe_autoscaling
-from deploy.calls import Calls
-from deploy.config import EndpointFile
-from deploy.endpoint import create, update
-from deploy.errors import DeployError
-from deploy.ownership import find_endpoint, named_after
-from deploy.removal import delete
-from deploy.status import status_lines
+from deploy.sagemaker.autoscaling import describe_autoscaling
+from deploy.sagemaker.calls import Calls
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.endpoint import create, update
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.ownership import find_endpoint, named_after
+from deploy.sagemaker.removal import delete
+from deploy.sagemaker.status import status_lines
 from tests.deploy.conftest import ASYNC, PATIENCE, SERVERLESS, Account, Interrupted, Record, put_image
 
 SCALED: dict[str, Any] = {"autoscaling": {"min": 1, "max": 4}}

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from deploy.config import EndpointFile
-from deploy.endpoint import create
-from deploy.facts import Facts
-from deploy.image import CUDA_LABEL
-from deploy.preflight import CHECKS, Result, has_failed, run_checks
-from deploy.roles import ensure_roles
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.endpoint import create
+from deploy.sagemaker.image import CUDA_LABEL
+from deploy.sagemaker.preflight.checks import CHECKS, Result, has_failed, run_checks
+from deploy.sagemaker.preflight.facts import Facts
+from deploy.sagemaker.roles import ensure_roles
 from tests.deploy.conftest import ASYNC, BUCKET, IMAGE, LABELS, PATIENCE, SERVERLESS, Account, put_image
 
 CPU: dict[str, Any] = {"instances": {"types": ["ml.m5.xlarge"]}}

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from deploy.errors import DeployError
-from deploy.image import CUDA_LABEL
-from deploy.registry import LIFECYCLE, Push, push
-from deploy.rom_push import push_roms
-from deploy.sizes import read_source
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.image import CUDA_LABEL
+from deploy.sagemaker.registry import LIFECYCLE, Push, push
+from deploy.sagemaker.rom_push import push_roms
+from deploy.sagemaker.sizes import read_source
 from tests.deploy.conftest import BUCKET, LABELS, Interrupted, Record, Recorder, manifest_text
 from tests.support.aws_stub import AwsStub
 from tests.support.buckets import write_rom

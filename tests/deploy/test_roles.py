@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.errors import DeployError
-from deploy.policies import TRUST, Scope
-from deploy.roles import all_statements, ensure_roles, write_documents
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.policies import TRUST, Scope
+from deploy.sagemaker.roles import all_statements, ensure_roles, write_documents
 from tests.deploy.conftest import ASYNC, BUCKET, Configure, Interrupted, Record, Recorder
 from tests.support.aws_stub import ACCOUNT
 

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from deploy.batch import start_batch
-from deploy.errors import DeployError
-from deploy.logs import log_lines
 from deploy.picture import terminal_picture
-from deploy.smoke import smoke
+from deploy.sagemaker.batch import start_batch
+from deploy.sagemaker.errors import DeployError
+from deploy.sagemaker.logs import log_lines
+from deploy.sagemaker.smoke import smoke
 from tests.deploy.conftest import ASYNC, BUCKET, PATIENCE, Account, Interrupted, Record, Recorder
 from tests.support.aws_stub import AwsStub
 

@@ -12,29 +12,23 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from app import errors
-from app.api import problems
 from app.api.app import create_app
 from app.core import SCHEDULERS, Health
 from app.invoker.progress import Progress
-from app.metrics import Metrics
 from app.roms.manifest import Preset, RomManifest
 from app.settings import PREFIX, Settings
 from app.wire.native import ALIASES, InvocationRequest
-from deploy.commands import deploy
-from deploy.config import EndpointFile
 from deploy.local.conformance.report import all_rules
 from deploy.local.conformance.rule import Rule
-from deploy.preflight import CHECKS, Check
+from deploy.sagemaker.commands import deploy
+from deploy.sagemaker.config import EndpointFile
+from deploy.sagemaker.preflight.checks import CHECKS, Check
+from tests.support.documents import read
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not {".venv", "build", "node_modules"} & set(path.relative_to(ROOT).parts)
 )
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -52,16 +46,6 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
     for document in DOCUMENTS:
         named = set(re.findall(r"CARTRIDGE_[A-Z_]+", document.read_text(encoding="utf-8")))
         assert named <= known, f"{document.name} names {named - known}"
-
-
-def error_classes() -> list[type[errors.CartridgeError]]:
-    found = [*vars(errors).values(), *vars(problems).values()]
-    return [item for item in found if inspect.isclass(item) and issubclass(item, errors.CartridgeError)]
-
-
-@pytest.mark.parametrize("error", error_classes(), ids=lambda error: error.__name__)
-def test_every_error_code_is_documented(error: type[errors.CartridgeError]) -> None:
-    assert f"`{error.code}`" in read("docs/api.md")
 
 
 @pytest.mark.parametrize("name", [*InvocationRequest.model_fields, *ALIASES])
@@ -90,12 +74,6 @@ def test_every_field_of_an_event_is_documented(progress: type) -> None:
     names = {"request_id": "id", "images": "b64_json"}  # as events call them
     for field in fields(progress):
         assert f"`{names.get(field.name, field.name)}`" in read("docs/api.md")
-
-
-def test_every_metric_is_documented() -> None:
-    names = set(re.findall(r"^# TYPE (\w+)", Metrics().render().decode(), flags=re.MULTILINE))
-    shown = read("docs/operations.md")
-    assert {name for name in names if not name.endswith("_created")} <= set(re.findall(r"`(cartridge_\w+)`", shown))
 
 
 def fields_of(model: type[BaseModel], prefix: str = "") -> list[str]:

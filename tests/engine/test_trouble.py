@@ -72,13 +72,16 @@ def test_lost_device_is_reported_whoever_meets_it(kind: str) -> None:
     assert len(lost) == 1 and "illegal memory access" in lost[0]
 
 
-def test_ordinary_failure_is_not_taken_for_a_lost_device() -> None:
+def test_ordinary_failure_is_logged_and_not_taken_for_a_lost_device(caplog: pytest.LogCaptureFixture) -> None:
     lost: list[str] = []
     bench, backend = Bench(care=DeviceCare(report_lost=lost.append)), FaultyBackend()
     backend.forward_faults.append(RuntimeError("shapes do not match"))
     bench.submit(backend)
     bench.run()
     assert lost == []
+    (line,) = caplog.records
+    assert (line.message, line.levelname) == ("backend_failed", "ERROR")
+    assert line.exc_info is not None and "shapes do not match" in str(line.exc_info[1])
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])

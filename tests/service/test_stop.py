@@ -67,7 +67,7 @@ def test_a_signal_to_an_idle_service_ends_it_within_the_platforms_limit(start: S
     before = time.monotonic()
     assert service.local.stop() == 0
     assert time.monotonic() - before < PLATFORM_LIMIT_S
-    assert service.events("stopped")
+    assert service.events("starting") and service.events("draining") and service.events("stopped")
 
 
 def test_a_signal_while_it_starts_ends_it_too(start: Start) -> None:

@@ -64,8 +64,12 @@ def test_progress_does_not_change_the_reason_of_another_state(settled: Health) -
     assert monitor.read() == (settled, f"became {settled.value}")
 
 
-def test_device_that_is_lost_ends_ready() -> None:
-    assert reached(Health.READY, Health.DEVICE_FAILED).read() == (Health.DEVICE_FAILED, "became device_failed")
+def test_device_that_is_lost_ends_ready_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = reached(Health.READY)
+    for reason in ("an illegal memory access", "and another"):
+        monitor.lose_device(reason)
+    assert monitor.read() == (Health.DEVICE_FAILED, "an illegal memory access")
+    assert [(line.levelname, line.message) for line in caplog.records] == [("ERROR", "device_failed")]
 
 
 @pytest.mark.parametrize(("stalled_s", "health"), [(9.0, Health.READY), (11.0, Health.STALLED)])
@@ -76,12 +80,14 @@ def test_ready_reads_as_stalled_after_the_time_that_was_set(stalled_s: float, he
     assert monitor.read()[0] is health
 
 
-def test_engine_that_goes_on_is_ready_again() -> None:
-    times = [11.0, 0.0]
+def test_engine_that_goes_on_is_ready_again_and_each_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "cartridge")
+    times = [11.0, 12.0, 0.0, 0.0]
     monitor = HealthMonitor(stall_after_s=10.0)
     monitor.become(Health.READY, "ready")
     monitor.watch(lambda: times.pop(0))
-    assert [monitor.read()[0] for _ in range(2)] == [Health.STALLED, Health.READY]
+    assert [monitor.read()[0] for _ in range(4)] == [Health.STALLED, Health.STALLED, Health.READY, Health.READY]
+    assert [line.message for line in caplog.records] == ["engine_stalled", "engine_resumed"]
 
 
 def test_service_that_stops_is_not_stalled() -> None:

@@ -45,6 +45,11 @@ def test_event_is_one_json_object_with_its_fields() -> None:
     assert line == {"event": "rom_loaded", "level": "info", "rom": "shapes", "bytes": 12}
 
 
+def test_a_warning_has_its_level_and_no_traceback() -> None:
+    line = line_of("rom_quarantined", level="warning", rom="shapes")
+    assert (line["level"], line["rom"], "exception" in line) == ("warning", "shapes", False)
+
+
 def test_time_is_in_utc() -> None:
     assert datetime.fromisoformat(line_of("started")["time"]).utcoffset() == timedelta(0)
 
@@ -73,7 +78,8 @@ def test_other_libraries_warn_in_the_same_shape_and_their_chatter_is_left_out() 
         logging.getLogger("some.library").info("chatter")
         logging.getLogger("some.library").warning("%d problems", 3)
 
-    assert [(line["level"], line["event"]) for line in lines_of(library)] == [("warning", "3 problems")]
+    (line,) = lines_of(library)
+    assert (line["level"], line["event"], line["logger"]) == ("warning", "3 problems", "some.library")
 
 
 def test_records_without_fields_are_written_too() -> None:
