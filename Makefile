@@ -113,7 +113,7 @@ format: install  ## write the code in the project's format
 train: install  ## make a ROM: ROM=shapes, sketch, digits, ... (hours on a CPU); of your images: ROM=my-rom DATA=folder BASE=shapes
 	@$(BIN)/python -m training $(if $(DATA),own --data "$(DATA)" --base $(BASE) --id $(ROM),$(ROM)) $(ARGS)
 
-ddpm: install  ## train the plainest diffusion with its three losses, to build/ddpm (half an hour on one core)
+ddpm: install  ## train the plainest diffusion with its three losses, to build/ddpm (a quarter of an hour on one core)
 	@$(BIN)/python -m training.ddpm --target all
 
 eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed

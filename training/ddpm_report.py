@@ -39,21 +39,20 @@ def draw_figure(directory: Path, targets: Sequence[str]) -> None:
     """`ddpm.png` from the files of every target: losses, the error they have in common, samples."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, len(targets), figsize=(11, 7.6), height_ratios=(0.72, 1))
+    figure, axes = pyplot.subplots(2, 3, figsize=(10, 5.8), height_ratios=(0.6, 1), layout="constrained")
     for target, axis in zip(targets, axes[1], strict=True):
         curve, errors = _read_csv(directory / f"{target}.csv"), _read_csv(directory / f"{target}-errors.csv")
         style = {"label": target, "color": _COLOURS[target], "linewidth": 1.2}
         axes[0, 0].plot(curve[:, 0], curve[:, 1], **style)
         axes[0, 1].plot(curve[:, 0], curve[:, 2], **style)
         axes[0, 2].plot((errors[:, 0] - 0.5) / _BINS, errors[:, 1], **style)
-        axis.imshow(pyplot.imread(directory / f"{target}.png"))
-        axis.set(title=f"samples: {target}", xticks=[], yticks=[])
-    axes[0, 0].set(title="loss: each its own scale", xlabel="step", yscale="log")
-    axes[0, 1].set(title="error of the picture", xlabel="step", yscale="log")
-    axes[0, 2].set(title="the same, by timestep, at the end", xlabel="t / T", yscale="log")
+        axis.imshow(pyplot.imread(directory / f"{target}.png"), interpolation="nearest")
+        axis.set(title=f"samples of {target}", xticks=[], yticks=[])
+    axes[0, 0].set(title="loss, of each its own", xlabel="step", yscale="log")
+    axes[0, 1].set(title="error of unseen pictures", xlabel="step", yscale="log")
+    axes[0, 2].set(title="the same in the end, by timestep", xlabel="t / T", yscale="log")
     axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(directory / "ddpm.png", dpi=90)
+    figure.savefig(directory / "ddpm.png", dpi=75, pil_kwargs={"optimize": True})
     pyplot.close(figure)
 
 

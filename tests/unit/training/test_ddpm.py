@@ -150,7 +150,7 @@ def test_all_three_leave_their_files_and_the_figure(tmp_path: Path) -> None:
         with Image.open(tmp_path / f"{target}.png") as sheet:
             assert sheet.size == (384, 384)
     with Image.open(tmp_path / "ddpm.png") as figure:
-        assert figure.width > 900
+        assert figure.size == (750, 435)
 
 
 @pytest.mark.parametrize("option", ["--timesteps", "--steps"])
