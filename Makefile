@@ -27,7 +27,7 @@ CUDA_LABEL = $(if $(filter cu%,$(FLAVOUR)),--label com.amazonaws.sagemaker.infer
   $(FLAVOUR) | sed -E 's/cu([0-9]+)([0-9])/\1.\2/'))
 
 .DEFAULT_GOAL := help
-.PHONY: help install nginx run demo test test-deploy test-container test-ui chromium docker-registry soak check format image up smoke down train eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
+.PHONY: help install nginx run demo test test-deploy test-container test-ui chromium docker-registry soak check format image up smoke down train ddpm eval eval-router bench bench-engine bench-step bench-load bench-switch bench-planner bench-download clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ format: install  ## write the code in the project's format
 
 train: install  ## make a ROM: ROM=shapes, sketch, digits, ... (hours on a CPU); of your images: ROM=my-rom DATA=folder BASE=shapes
 	@$(BIN)/python -m training $(if $(DATA),own --data "$(DATA)" --base $(BASE) --id $(ROM),$(ROM)) $(ARGS)
+
+ddpm: install  ## train the plainest diffusion with its three losses, to build/ddpm (a quarter of an hour on one core)
+	@$(BIN)/python -m training.ddpm --target all
 
 eval: install  ## judge a ROM: make eval ROM=shapes METRICS=alignment,clip_score,fid,prdc,diversity,speed
 	@$(BIN)/python -m evaluation model_store/$(ROM) --metrics $(METRICS)
