@@ -210,6 +210,8 @@ def _add_similarity(settings: Settings, embedder: RomEmbedder, router: Router) -
         router.prepare()
     except CartridgeError as error:
         log_event("similarity_failed", level="warning", reason=error.message)
+    except Exception as error:  # noqa: BLE001 - rules and the classifier route without it
+        log_event("similarity_failed", level="warning", error=error)
 
 
 def _router(settings: Settings, supply: Supply, engine: Future[Engine], embedder: RomEmbedder) -> Router:
