@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from evaluation.judges.verdict import Verdict
 from evaluation.prompts import EvaluationPrompt
-from evaluation.verdict import Verdict
 
 Generate = Callable[[list[str], list[int]], list[np.ndarray]]  # prompts, seeds -> images, uint8 [128, 128, 3]
 ALL_RIGHT = "all_right"

@@ -15,11 +15,11 @@ from tqdm import tqdm
 from app.backends.clip import Clip
 from app.roms.manifest import Preset
 from evaluation.alignment import AlignmentReport, evaluate
-from evaluation.features import find_features
+from evaluation.features.find import find_features
 from evaluation.folder import picture_files, read_pictures
 from evaluation.generator import Generator, RomUnusable, Sampling
 from evaluation.measurements import Measurements
-from evaluation.metrics import NEED_REFERENCE, SET_METRICS, Instruments, Values, measure
+from evaluation.metrics.measure import NEED_REFERENCE, SET_METRICS, Instruments, Values, measure
 from evaluation.options import Options, parse
 from evaluation.prompts import EvaluationPrompt
 from evaluation.report import RomReport

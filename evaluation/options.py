@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from evaluation.features import KINDS
+from evaluation.features.find import KINDS
 from evaluation.generator import Sampling
-from evaluation.metrics import METRICS
-from evaluation.subject import Subject
-from evaluation.subjects import SUBJECTS
+from evaluation.metrics.measure import METRICS
+from evaluation.subjects.embedded import SUBJECTS
+from evaluation.subjects.subject import Subject
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from evaluation.subject import Subject
-from evaluation.subjects import SHAPES
+from evaluation.subjects.embedded import SHAPES
+from evaluation.subjects.subject import Subject
 
 
 @dataclass(frozen=True)

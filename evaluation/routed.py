@@ -29,11 +29,11 @@ from app.invoker.service import Service
 from app.roms.catalog import read_rom
 from app.settings import Settings
 from deploy.running import wait_until
-from evaluation.features import find_features
-from evaluation.metrics import Instruments, measure
+from evaluation.features.find import find_features
+from evaluation.metrics.measure import Instruments, measure
 from evaluation.prompts import EvaluationPrompt, prompt_sets
 from evaluation.samples import Samples, asked_of
-from evaluation.subjects import SUBJECTS
+from evaluation.subjects.embedded import SUBJECTS
 
 _PATIENCE_S = 600.0
 _MIB = 2**20

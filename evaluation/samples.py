@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.prompts import EvaluationPrompt, prompt_sets
-from evaluation.subject import Subject
+from evaluation.subjects.subject import Subject
 
 _REFERENCE_SEED = 20_170_626
 

@@ -23,7 +23,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from app.backends.clip import Clip, image_processor
 from app.roms.manifest import RomManifest
-from evaluation.zero_shot import accuracies
+from evaluation.metrics.zero_shot import accuracies
 from training.attribute_heads import SIGHT, Beholder, attribute_error, scale_pictures, train_sight
 from training.contrastive_batch import ContrastiveBatches, PromptGroup
 from training.domains.domain import Domain

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from evaluation.brightness import brightness_errors
 from evaluation.generator import Generator, Sampling
+from evaluation.metrics.brightness import brightness_errors
 from evaluation.sheet import contact_sheet
 from training.base import BaseRom
 from training.diffusion import DiffusionConfig, train_diffusion

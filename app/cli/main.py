@@ -139,7 +139,7 @@ def evaluate(context: typer.Context) -> None:
 @_room_command("eval-router")
 def evaluate_router(context: typer.Context) -> None:
     """Measure how well prompts find their domains: accuracy, calibration, what is out of domain."""
-    run_room(context.args, "eval-router", "evaluation.router")
+    run_room(context.args, "eval-router", "evaluation.router.command")
 
 
 @_room_command("front")

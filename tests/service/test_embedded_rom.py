@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.judge import judge
+from evaluation.judges.scene import judge
 from tests.support.serving import Serving
 from training.scenes import ObjectSpec, SceneSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.brightness import background_brightness, brightness_errors
+from evaluation.metrics.brightness import background_brightness, brightness_errors
 from training.diffusion import new_scheduler
 from training.scenes import BACKGROUNDS, IMAGE_SIZE
 

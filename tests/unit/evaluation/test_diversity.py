@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.diversity import vendi_score
+from evaluation.metrics.diversity import vendi_score
 
 
 def test_copies_are_one_picture() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.prompts import prompt_sets, prompts_of
-from evaluation.subjects import DIGITS, SUBJECTS
+from evaluation.subjects.embedded import DIGITS, SUBJECTS
 from training.scenes import held_out_combinations
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from evaluation.frechet import Gaussian, frechet_distance, gaussian_distance
+from evaluation.metrics.frechet import Gaussian, frechet_distance, gaussian_distance
 
 
 def _covariance(rng: np.random.Generator, size: int) -> np.ndarray:

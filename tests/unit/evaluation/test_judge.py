@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from evaluation.judge import compare, judge
-from evaluation.seen_scene import SeenScene, read_scene
+from evaluation.judges.scene import compare, judge
+from evaluation.judges.seen_scene import SeenScene, read_scene
 from training.drawing import draw, draw_scene
 from training.scenes import BACKGROUNDS, COLOURS, SHAPES, ObjectSpec, Placement, SceneSpec, place, random_spec
 

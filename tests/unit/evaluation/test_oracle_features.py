@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.features import find_features
-from evaluation.frechet import frechet_distance
-from evaluation.oracle_features import OracleFeatures
+from evaluation.features.find import find_features
+from evaluation.features.oracle import OracleFeatures
+from evaluation.metrics.frechet import frechet_distance
 from training.drawing import draw_scene
 from training.scenes import ObjectSpec, SceneSpec, random_spec
 

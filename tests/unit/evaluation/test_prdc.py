@@ -7,7 +7,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from evaluation.prdc import prdc
+from evaluation.metrics.prdc import prdc
 
 _RNG = np.random.default_rng(0)
 _LEFT, _RIGHT = _RNG.normal(size=(60, 3)), _RNG.normal(size=(60, 3)) + 100.0

@@ -13,9 +13,9 @@ import yaml
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from evaluation.router import main
-from evaluation.router_prompts import read_catalog
-from evaluation.router_scores import Decision, auroc, calibration_error, score
+from evaluation.router.command import main
+from evaluation.router.prompts import read_catalog
+from evaluation.router.scores import Decision, auroc, calibration_error, score
 from tests.support.domains import fruit_and_trains
 
 PROMPTS = [

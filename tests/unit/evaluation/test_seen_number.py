@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.number_judge import judge_number
-from evaluation.seen_number import read_number
+from evaluation.judges.number import judge_number
+from evaluation.judges.seen_number import read_number
 from training.handwriting import write
 from training.written_numbers import NumberSpec, random_number
 

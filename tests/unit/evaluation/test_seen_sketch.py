@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.judge import judge
+from evaluation.judges.scene import judge
+from evaluation.judges.seen_sketch import read_sketch
 from evaluation.prompts import prompt_sets
-from evaluation.seen_sketch import read_sketch
-from evaluation.subjects import SKETCH
+from evaluation.subjects.embedded import SKETCH
 from training.ink import sketch_scene
 from training.scenes import ObjectSpec, SceneSpec, random_spec
 

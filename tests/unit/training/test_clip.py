@@ -13,8 +13,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from app.backends.clip import Clip
 from app.roms.manifest import read_manifest
 from app.roms.verification import VerifiedFiles
-from evaluation.clip_score import clip_scores
-from evaluation.zero_shot import accuracies, caption_accuracy
+from evaluation.metrics.clip_score import clip_scores
+from evaluation.metrics.zero_shot import accuracies, caption_accuracy
 from training.attribute_heads import scale_pictures
 from training.clip import info_nce, new_clip, sincos_positions
 from training.domains.attributes import values_of_attributes

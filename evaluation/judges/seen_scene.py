@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from evaluation.colour import nearest_name, palette_distances, to_lab
-from evaluation.silhouette import recognise
+from evaluation.judges.colour import nearest_name, palette_distances, to_lab
+from evaluation.judges.silhouette import recognise
 from training.scenes import BACKGROUNDS, COLOURS, IMAGE_SIZE, SIZE_BOUNDARY
 
 _BORDER = 4  # pixels: the frame that the background's colour is read from

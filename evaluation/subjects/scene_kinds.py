@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from evaluation.subject import SEED, Kind
+from evaluation.subjects.subject import SEED, Kind
 from training.scenes import SIZES, ObjectSpec, SceneSpec, held_out_combinations, random_spec
 
 _HELD_OUT = 128

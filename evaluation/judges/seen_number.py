@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from evaluation.colour import nearest_name, to_lab
-from evaluation.seen_scene import background_colour
+from evaluation.judges.colour import nearest_name, to_lab
+from evaluation.judges.seen_scene import background_colour
 from training.handwriting import write
 from training.scenes import IMAGE_SIZE
 from training.written_numbers import BOARDS, CHALKS, DIGITS, INKS, PAPERS, NumberSpec

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from evaluation.colour import nearest_name, palette_distances, to_lab
-from evaluation.seen_scene import SeenObject, SeenScene, background_colour, components, levels
-from evaluation.silhouette import recognise
+from evaluation.judges.colour import nearest_name, palette_distances, to_lab
+from evaluation.judges.seen_scene import SeenObject, SeenScene, background_colour, components, levels
+from evaluation.judges.silhouette import recognise
 from training.scenes import BACKGROUNDS, COLOURS
 
 _BACKGROUND_TOLERANCE = 14.0  # Delta E; white and cream are 16 apart

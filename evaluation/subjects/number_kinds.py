@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from evaluation.subject import SEED, Kind
+from evaluation.subjects.subject import SEED, Kind
 from training.written_numbers import DIGITS, MOST_DIGITS, NumberSpec, random_number
 
 _NUMBERS = 128  # of each length

@@ -13,9 +13,9 @@ from typing import NoReturn
 from app.roms.manifest import RomManifest
 from app.routing.domain_model import MODES, DomainModel, Mode
 from app.routing.similarity import Embed
-from evaluation.router_prompts import LabelledPrompt, read_catalog, read_labelled
-from evaluation.router_report import confusion_table, document, table, write
-from evaluation.router_scores import Decision, RouterScores, score
+from evaluation.router.prompts import LabelledPrompt, read_catalog, read_labelled
+from evaluation.router.report import confusion_table, document, table, write
+from evaluation.router.scores import Decision, RouterScores, score
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,7 +84,3 @@ def _parser(prog: str) -> _Parser:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--output", type=Path, help="also write tables and the confusion matrix of every source here")
     return parser
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.seen_scene import SeenObject, SeenScene, read_scene
+from evaluation.judges.seen_scene import SeenObject, SeenScene, read_scene
 from training.scenes import ObjectSpec, Relation, SceneSpec
 
 

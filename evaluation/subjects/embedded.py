@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from evaluation.judge import judge
-from evaluation.number_judge import judge_number
-from evaluation.number_kinds import NUMBER_KINDS
-from evaluation.scene_kinds import SCENE_KINDS
-from evaluation.seen_sketch import read_sketch
-from evaluation.subject import Subject
+from evaluation.judges.number import judge_number
+from evaluation.judges.scene import judge
+from evaluation.judges.seen_sketch import read_sketch
+from evaluation.subjects.number_kinds import NUMBER_KINDS
+from evaluation.subjects.scene_kinds import SCENE_KINDS
+from evaluation.subjects.subject import Subject
 from training.captions import full_caption
 from training.domains.sketch import FRAMES
 from training.drawing import draw_scene

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from app.backends.clip import Clip
-from evaluation.inception import InceptionFeatures, inception_weights
-from evaluation.oracle_features import OracleFeatures
+from evaluation.features.inception import InceptionFeatures, inception_weights
+from evaluation.features.oracle import OracleFeatures
 
 KINDS = ("auto", "inception", "clip", "oracle")
 

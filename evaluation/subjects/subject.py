@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.verdict import Verdict
+from evaluation.judges.verdict import Verdict
 
 SEED = 20_010_503  # of what evaluation asks for; no training recipe uses it
 Kind = Callable[[], Iterator[tuple[Any, np.random.Generator]]]  # specs, each with the generator to say it by

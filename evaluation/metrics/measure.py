@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from app.backends.clip import Clip
-from evaluation.clip_score import clip_scores
-from evaluation.diversity import vendi_score
-from evaluation.features import Features
-from evaluation.frechet import frechet_distance
-from evaluation.prdc import prdc
+from evaluation.features.find import Features
+from evaluation.metrics.clip_score import clip_scores
+from evaluation.metrics.diversity import vendi_score
+from evaluation.metrics.frechet import frechet_distance
+from evaluation.metrics.prdc import prdc
 from evaluation.samples import Samples
 
 SET_METRICS = ("clip_score", "fid", "prdc", "diversity")  # of pictures, whoever made them

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.seen_scene import SeenObject, SeenScene, read_scene
+from evaluation.judges.seen_scene import SeenObject, SeenScene, read_scene
 from training.scenes import BACKGROUNDS, COLOURS, IMAGE_SIZE, SHAPES
 
 _OBJECTS = 4

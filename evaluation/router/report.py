@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.router_scores import RouterScores
+from evaluation.router.scores import RouterScores
 
 _PERCENT = ("top1", "top2", "rejected")
 _COLUMNS = ("top1", "top2", "ece", "out_of_domain_auroc", "decision_p50_ms", "rejected")

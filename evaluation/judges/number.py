@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from evaluation.seen_number import read_number
+from evaluation.judges.seen_number import read_number
 from training.written_numbers import NumberSpec
 
 

@@ -1,0 +1,1 @@
+"""How prompts find their domains."""

@@ -1,0 +1,1 @@
+"""What the embedded ROMs are asked for: how it is said, drawn and judged."""
