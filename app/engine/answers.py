@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
@@ -12,15 +11,14 @@ from app.backends.failures import Failure, classify
 from app.core import FinishReason
 from app.engine.costs import LaneCosts
 from app.engine.enlarging import enlarge
-from app.engine.pictures import PreviewMap, decode_images
+from app.engine.pictures import decode_images
+from app.engine.previews import Previews
 from app.engine.room import Room
 from app.engine.state import EngineResult, RequestState
 from app.engine.upscaling import UpscaleState, Upscaling
 from app.errors import BackendError, Cancelled, CartridgeError, DeadlineExceeded, OutOfRomMemory
 from app.imaging import Pixels
 from app.logs import log_event
-
-_PREVIEW_MAPS_KEPT = 32
 
 
 class Answers:
@@ -35,7 +33,7 @@ class Answers:
         self._on_progress = on_progress
         self._report_lost = report_lost
         self._room = room
-        self._preview_maps: OrderedDict[str, PreviewMap] = OrderedDict()  # by ROM
+        self._previews = Previews()
 
     def finish(self, state: RequestState, reason: FinishReason = "completed") -> None:
         """Decode what the request has come to: its latents, or at a deadline the clean image it was heading for.
@@ -43,16 +41,17 @@ class Answers:
         Enlarge it where that was asked.
         """
         started = self._clock()
-        rows = [row.latents if row.is_done else row.estimate for row in state.rows]
+        latents = torch.stack([row.latents if row.is_done else row.estimate for row in state.rows])
         try:
             with torch.inference_mode():
-                images, notices = decode_images(state.backend, torch.stack(rows), state.params.decoder, self._room)
-            decode_s = self._clock() - started
+                images, notices = decode_images(state.backend, latents, state.params.decoder, self._room)
+                decode_s = self._clock() - started
+                self._previews.learn(state.rom_id, latents, images)
             images = self._enlarge_all(state, images)
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
             self.fail(state, error)
             return
-        state.costs.decode[state.params.decoder].observe(decode_s / len(rows))
+        state.costs.decode[state.params.decoder].observe(decode_s / len(latents))
         state.future.set_result(
             EngineResult(
                 images=images,
@@ -135,7 +134,7 @@ class Answers:
             images, _ = decode_images(state.backend, denoised, "tiny", self._room)
             state.costs.decode["tiny"].observe((self._clock() - started) / len(images))
             return images
-        return self._preview_map(state.rom_id).render(state.backend, denoised)
+        return self._previews.render(state.rom_id, state.backend, denoised)
 
     def _enlarge_all(self, state: RequestState, images: list[Pixels]) -> list[Pixels]:
         upscaling, costs = state.upscaling, state.upscale_costs
@@ -160,13 +159,6 @@ class Answers:
         enlarged = enlarge(upscaling, image, guide, self._room, on_piece)
         costs.step.observe(1, self._clock() - started, started)
         return enlarged
-
-    def _preview_map(self, rom_id: str) -> PreviewMap:
-        if rom_id not in self._preview_maps:
-            self._preview_maps[rom_id] = PreviewMap()
-            if len(self._preview_maps) > _PREVIEW_MAPS_KEPT:
-                self._preview_maps.popitem(last=False)
-        return self._preview_maps[rom_id]
 
 
 def _out_of_memory(state: RequestState | UpscaleState) -> OutOfRomMemory:

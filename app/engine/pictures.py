@@ -1,11 +1,10 @@
-"""Latents to pixels: the finished image, checked, and the cheap preview of one that is still in the making."""
+"""Latents to pixels: the finished image, checked."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 
 from app.backends.base import Backend
 from app.backends.devices import return_memory
@@ -72,31 +71,3 @@ def to_pixels(images: torch.Tensor) -> list[Pixels]:
 
 def _is_blank(image: torch.Tensor) -> bool:
     return not bool(image.isfinite().all()) or bool((image <= -1).all())
-
-
-class PreviewMap:
-    """Latents to RGB by a linear map, fitted by least squares to what the backend's own decoder makes of them."""
-
-    def __init__(self) -> None:
-        self._weights: torch.Tensor | None = None  # [C + 1, 3]
-
-    def fit(self, latents: torch.Tensor, images: torch.Tensor) -> None:
-        """Learn from decoded images: latents [B, C, h, w], images [B, 3, H, W] in -1..1."""
-        height, width = latents.shape[-2:]
-        colours = F.adaptive_avg_pool2d(images.float().nan_to_num(), (height, width))
-        self._weights = torch.linalg.lstsq(_samples(latents), colours.permute(0, 2, 3, 1).flatten(0, 2)).solution
-
-    def render(self, backend: Backend, latents: torch.Tensor) -> list[Pixels]:
-        """Pictures of one pixel a latent cell; the first of a backend is decoded, to learn from."""
-        if self._weights is None:
-            self.fit(latents, backend.decode(latents))
-        assert self._weights is not None
-        batch, _, height, width = latents.shape
-        colours = (_samples(latents) @ self._weights).reshape(batch, height, width, 3)
-        return to_pixels(colours.permute(0, 3, 1, 2))
-
-
-def _samples(latents: torch.Tensor) -> torch.Tensor:
-    """[B, C, h, w] to [B h w, C + 1], with a column of ones."""
-    cells = latents.float().permute(0, 2, 3, 1).flatten(0, 2)
-    return torch.cat([cells, cells.new_ones(len(cells), 1)], dim=1)
