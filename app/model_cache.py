@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.errors import Cancelled, CartridgeError, NotReady, OutOfRomMemory
 from app.estimates import Estimate
+from app.logs import log_event
 from app.residency import Footprint, Line, Residency, Resident
 from app.roms.catalog import Rom
 
@@ -83,9 +84,9 @@ class ModelCache:
 
     def footprint_of(self, rom: Rom) -> Footprint:
         """Raises OutOfRomMemory for a ROM that is larger than the whole budget."""
-        footprint = self._footprint_of(rom)
-        if footprint.nbytes > self.capacity_bytes:
-            raise _too_large(rom, footprint, f"the budget is {self.capacity_bytes}")
+        footprint, budget = self._footprint_of(rom), self.capacity_bytes
+        if footprint.nbytes > budget:
+            raise OutOfRomMemory(f"ROM {rom.id!r} needs {footprint}, the budget is {budget}", param="model")
         return footprint
 
     def holds(self, rom_id: str) -> bool:
@@ -113,7 +114,7 @@ class ModelCache:
         with self._changed:
             is_there = rom.id in self._residency.residents
             if not is_there and self._residency.victims(footprint, self.capacity_bytes) is None:
-                raise _too_large(rom, footprint, "what is in use leaves less")
+                raise OutOfRomMemory(f"ROM {rom.id!r} needs {footprint}, what is in use leaves less", param="model")
         with self.lease(rom), self._changed:
             self._residency.residents[rom.id].is_pinned = True
 
@@ -286,13 +287,11 @@ class ModelCache:
         return self._take_out(dropped)
 
     def _take_out(self, rom_ids: list[str]) -> list[LoadedModel]:
-        residents = [self._residency.residents.pop(rom_id) for rom_id in rom_ids]
+        for rom_id in rom_ids:
+            log_event("rom_unloaded", rom=rom_id)
+        backends = [self._residency.residents.pop(rom_id).backend for rom_id in rom_ids]
         self._changed.notify_all()
-        return [resident.backend for resident in residents if resident.backend is not None]
-
-
-def _too_large(rom: Rom, footprint: Footprint, room: str) -> OutOfRomMemory:
-    return OutOfRomMemory(f"ROM {rom.id!r} needs {footprint}, {room}", param="model")
+        return [backend for backend in backends if backend is not None]
 
 
 def _unload(backends: list[LoadedModel]) -> None:

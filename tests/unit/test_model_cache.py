@@ -48,6 +48,12 @@ def test_as_many_go_as_the_bytes_need_and_no_more() -> None:
     assert cache.resident_bytes() == 25
 
 
+def test_rom_that_goes_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "cartridge")
+    use(Loader().cache(20), A, B, C)
+    assert [(line.message, vars(line)["fields"]) for line in caplog.records] == [("rom_unloaded", {"rom": "a"})]
+
+
 def test_rom_that_exactly_fits_evicts_nobody() -> None:
     loader = Loader()
     cache = loader.cache(20)
