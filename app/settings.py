@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from app.core import OPTIMIZATIONS
 from app.errors import SettingsError
 
 PREFIX = "CARTRIDGE_"
+_OF_CLIENTS = ("CARTRIDGE_URL",)
 MIB = 1024 * 1024
 _AMOUNT = re.compile(r"^(?i:auto|(\d+(?:\.\d+)?) *(%|(?:[kmgt]i?)?b?))$")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -103,6 +105,17 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{_variable(item['loc'][0])}={item['input']!r}: {item['msg']}" for item in error.errors())
         raise SettingsError(problems) from error
+
+
+def unknown_variables() -> dict[str, str]:
+    """Variables that begin like ours and are no setting, each with the setting that may be meant, or nothing."""
+    unknown = {}
+    for variable in os.environ:
+        field = variable.lower().removeprefix(PREFIX.lower())
+        if field == variable.lower() or field in Settings.model_fields or variable in _OF_CLIENTS:
+            continue
+        unknown[variable] = "".join(_variable(near) for near in get_close_matches(field, Settings.model_fields, n=1))
+    return unknown
 
 
 def _variable(field: object) -> str:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import SettingsError
-from app.settings import MIB, Settings, read_settings
+from app.settings import MIB, Settings, read_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +100,9 @@ def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         read_settings().max_queue_size = 1  # type: ignore[misc]
+
+
+def test_variable_that_nothing_reads_is_told_with_what_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CARTRIDGE_MEMORY_BYTE", "CARTRIDGE_XYZ", "CARTRIDGE_URL", "CARTRIDGE_PIN", "CARTRIDGE_MULTI_MODEL"):
+        monkeypatch.setenv(name, "1")
+    assert unknown_variables() == {"CARTRIDGE_MEMORY_BYTE": "CARTRIDGE_MEMORY_BYTES", "CARTRIDGE_XYZ": ""}
