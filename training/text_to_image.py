@@ -1,9 +1,9 @@
-"""A text-to-image ROM from nothing: tokenizer, text encoder, autoencoder, U-Net, in this order."""
+"""A text-to-image ROM from nothing, or with the autoencoder of another: tokenizer, text encoder, autoencoder, U-Net."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from app.roms.manifest import RomManifest
+from training.base import BaseRom
 from training.denoising import Conditions
 from training.diffusion import DiffusionConfig, new_scheduler, new_unet, train_diffusion
 from training.domains.domain import ReadableDomain
@@ -18,9 +19,18 @@ from training.export import build_pipeline, publish
 from training.loop import device
 from training.text_encoder import TextEncoderConfig, train_text_encoder, widen_text_encoder
 from training.tokenizer import train_tokenizer
-from training.vae import VaeConfig, refine_decoder, train_vae
+from training.vae import VaeConfig, refine_vae, train_vae
 
-_STAGES = ("text_encoder", "wide_text_encoder", "vae", "decoder", "diffusion")
+_STAGES = ("text_encoder", "wide_text_encoder", "vae", "refine", "diffusion")
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """Whose latents the U-Net learns, and what is published."""
+
+    latents: AutoencoderKL
+    published: AutoencoderKL
+    shared: Mapping[str, Path] = field(default_factory=dict)  # its folder, where it is another ROM's
 
 
 @dataclass(frozen=True)
@@ -32,32 +42,39 @@ class TextToImage:
     samples: tuple[str, ...]  # prompts of the sample sheet
     captions: int  # that the tokenizer learns from
     text_encoder: TextEncoderConfig
-    vae: VaeConfig
+    vae: VaeConfig | str  # how it is trained; or the id of the ROM, in the same store, that it is taken from
     diffusion: DiffusionConfig
-    relatives: tuple[ReadableDomain[Any], ...] = ()  # what the text encoder and the autoencoder learn besides, for
-    # ROMs that are to share them
+    relatives: tuple[ReadableDomain[Any], ...] = ()  # of ROMs that are to share the text encoder
 
     def make(self, work: Path, store: Path) -> None:
-        work.mkdir(parents=True, exist_ok=True)
-        tokenizer = train_tokenizer(self.domain, self.captions, self.vae.loop.seed, work)
+        if isinstance(self.vae, str):
+            base = BaseRom.open(store, self.vae, self.manifest.id)
+            vae = base.conditions.vae
+            self._make(Autoencoder(vae, vae, {"vae": base.directory / "vae"}), base.folder(work), store)
+        else:
+            work.mkdir(parents=True, exist_ok=True)
+            self._make(self._train_vae(self.vae, work), work, store)
+
+    def _make(self, vae: Autoencoder, work: Path, store: Path) -> None:
+        tokenizer = train_tokenizer(self.domain, self.captions, self.text_encoder.loop.seed, work)
         text_encoder = self._train_text_encoder(tokenizer, work)
-        vae = _stage(work / "vae", AutoencoderKL, lambda: train_vae(self.vae, self._all, work))
-        refined = _stage(work / "vae_refined", AutoencoderKL, lambda: refine_decoder(self.vae, self._all, vae, work))
-        conditions = Conditions(tokenizer, text_encoder, vae)
-        unet = new_unet(self.diffusion, text_encoder.config.hidden_size, vae.config.latent_channels)
+        unet = new_unet(self.diffusion, text_encoder.config.hidden_size, vae.latents.config.latent_channels)
+        conditions = Conditions(tokenizer, text_encoder, vae.latents)
         unet = train_diffusion(self.diffusion, self.domain, conditions, unet, work)
-        pipeline = build_pipeline(refined, text_encoder, tokenizer, unet, new_scheduler())
-        stages = [stage for stage in _STAGES if self.relatives or not stage.startswith("wide")]
-        publish(pipeline, self.manifest, self.samples, stages, work, store)
+        pipeline = build_pipeline(vae.published, text_encoder, tokenizer, unet, new_scheduler())
+        stages = [stage for stage in _STAGES if (work / f"{stage}.csv").exists()]
+        publish(pipeline, self.manifest, self.samples, stages, work, store, vae.shared)
 
     def smoke(self) -> TextToImage:
         diffusion = replace(self.diffusion.smoke(), block_out_channels=(32, 64))
-        text_encoder, vae = self.text_encoder.smoke(), self.vae.smoke()
-        return replace(self, captions=500, text_encoder=text_encoder, vae=vae, diffusion=diffusion)
+        vae = self.vae if isinstance(self.vae, str) else self.vae.smoke()
+        return replace(self, captions=500, text_encoder=self.text_encoder.smoke(), vae=vae, diffusion=diffusion)
 
-    @property
-    def _all(self) -> tuple[ReadableDomain[Any], ...]:
-        return (self.domain, *self.relatives)
+    def _train_vae(self, config: VaeConfig, work: Path) -> Autoencoder:
+        domains = (self.domain, *config.relatives)
+        first = _stage(work / "vae", AutoencoderKL, lambda: train_vae(config, domains, work))
+        refined = _stage(work / "vae_refined", AutoencoderKL, lambda: refine_vae(config, domains, first, work))
+        return Autoencoder(first, refined)
 
     def _train_text_encoder(self, tokenizer: CLIPTokenizer, work: Path) -> CLIPTextModel:
         config = self.text_encoder
@@ -69,7 +86,7 @@ class TextToImage:
         return _stage(
             work / "text_encoder_wide",
             CLIPTextModel,
-            lambda: widen_text_encoder(config, self._all, tokenizer, narrow, work),
+            lambda: widen_text_encoder(config, (self.domain, *self.relatives), tokenizer, narrow, work),
         )
 
 

@@ -1,13 +1,15 @@
 """The image autoencoder: AutoencoderKL of factor 8, trained on crops of images (Rombach et al. 2022, section 3.1).
 
-A denoiser leaves small errors in the latents. An autoencoder that sees a palette alone may lay its colours on a line:
-then red with an error is orange, and the mean of red and green is blue. So the first three channels of a latent are the
-mean colour of its cell, the others hold what is left, and both are decoded with noise in them. Some images swap and
-invert their channels, so that other colours are known, too.
+It knows the images of several domains, so that their ROMs can share it. A denoiser leaves small errors in the latents.
+An autoencoder that sees a palette alone may lay its colours on a line: then red with an error is orange, and the mean
+of red and green is blue. So the first three channels of a latent are the mean colour of its cell, the others hold what
+is left, and both are decoded with noise in them. Some images swap and invert their channels, so that other colours are
+known, too.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,26 +25,29 @@ from training.scenes import IMAGE_SIZE
 
 _CROP = 64  # pixels
 _NOISE_FALLS = 0.7  # of the steps
-_DECODER_NOISE = 0.2  # of the latents' standard deviation, while the decoder trains alone: what a denoiser leaves
+_REFINING_NOISE = 0.15  # of the latents' standard deviation: what a denoiser leaves
+_REFINING_RECOLOURED_SHARE = 0.1
 _CELL = 8  # pixels: the side of what one latent stands for
 
 
 @dataclass(frozen=True)
 class VaeConfig:
     loop: LoopConfig
-    decoder_loop: LoopConfig  # at the end, the decoder alone
+    refine_loop: LoopConfig  # after that, with latents held
     images: int  # drawn once, of each domain
+    relatives: tuple[Domain[Any], ...] = ()  # what it learns besides, for ROMs that are to share it
     block_out_channels: tuple[int, ...] = (16, 32, 64, 128)
     latent_channels: int = 8
     kl_weight: float = 3e-4
     edge_weight: float = 0.5
     square_weight: float = 4.0
     colour_weight: float = 4.0
+    hold_weight: float = 4.0
     latent_noise: float = 0.1  # the most there is of it, of the latents' standard deviation; half as much in the end
     recoloured_share: float = 0.3  # of the images
 
     def smoke(self) -> VaeConfig:
-        return replace(self, loop=self.loop.smoke(), decoder_loop=self.decoder_loop.smoke(), images=32)
+        return replace(self, loop=self.loop.smoke(), refine_loop=self.refine_loop.smoke(), images=32)
 
 
 def train_vae(config: VaeConfig, domains: tuple[Domain[Any], ...], directory: Path) -> AutoencoderKL:
@@ -52,7 +57,9 @@ def train_vae(config: VaeConfig, domains: tuple[Domain[Any], ...], directory: Pa
     images = draw_images(config.images, config.loop.seed, *domains)
 
     def loss(draw: Draw) -> torch.Tensor:
-        return _loss(vae, recolour(draw_crops(images, draw), draw, config), draw, config)
+        pixels = recolour(draw_crops(images, draw).pixels, draw, config.recoloured_share)
+        falling = 1 - 0.5 * min(1.0, draw.step / (_NOISE_FALLS * config.loop.steps))
+        return _Decoded.of(vae, pixels, config.latent_noise * falling, draw).error(config)
 
     train("vae", vae, loss, config.loop, directory)
     vae.eval().requires_grad_(False)
@@ -60,22 +67,29 @@ def train_vae(config: VaeConfig, domains: tuple[Domain[Any], ...], directory: Pa
     return vae
 
 
-def refine_decoder(
+def refine_vae(
     config: VaeConfig, domains: tuple[Domain[Any], ...], vae: AutoencoderKL, directory: Path
 ) -> AutoencoderKL:
-    """Sharpen the decoder, and make it forgive small errors of the denoiser. Latents stay what they are."""
+    """Train on, with more noise in the latents and fewer images recoloured.
+
+    Latents of the first domain's images stay what they are: a U-Net that has learned on them remains right.
+    """
     images = draw_images(config.images, config.loop.seed, *domains)
-    vae.decoder.requires_grad_(True)
+    before = copy.deepcopy(vae).requires_grad_(False)
+    vae.train().requires_grad_(True)
 
     def loss(draw: Draw) -> torch.Tensor:
-        pixels = recolour(draw_crops(images, draw), draw, config)
-        with autocast():
-            latents = vae.encode(pixels).latent_dist.mean.float()
-            noisy = _add_noise(latents, 1 / vae.config.scaling_factor, draw, _DECODER_NOISE)
-            decoded = vae.decode(noisy).sample.float()
-        return reconstruction_error(decoded, pixels, config)
+        crops = draw_crops(images, draw)
+        pixels = recolour(crops.pixels, draw, _REFINING_RECOLOURED_SHARE)
+        decoded = _Decoded.of(vae, pixels, _REFINING_NOISE, draw)
+        own = torch.from_numpy(crops.rows < config.images)
+        error = decoded.error(config)
+        if own.any():
+            moved = F.mse_loss(decoded.mean[own], _means(before, pixels[own]))
+            error = error + config.hold_weight * vae.config.scaling_factor**2 * moved
+        return error
 
-    train("decoder", vae, loss, config.decoder_loop, directory)
+    train("refine", vae, loss, config.refine_loop, directory)
     return vae.eval().requires_grad_(False)
 
 
@@ -105,19 +119,27 @@ def draw_images(count: int, seed: int, *domains: Domain[Any]) -> np.ndarray:
     return np.stack([domain.image(domain.random_spec(rng), rng) for domain in domains for _ in range(count)])
 
 
-def draw_crops(images: np.ndarray, draw: Draw) -> torch.Tensor:
+@dataclass(frozen=True)
+class Crops:
+    """Parts of images."""
+
+    pixels: torch.Tensor  # [B, 3, H, W] in -1..1
+    rows: np.ndarray  # of the images, [B]
+
+
+def draw_crops(images: np.ndarray, draw: Draw) -> Crops:
     """Crops, and every other time a quarter as many whole images, whose normalisation statistics differ."""
     whole = draw.step % 2 == 1
     size, count = (IMAGE_SIZE, draw.batch_size // 4) if whole else (_CROP, draw.batch_size)
-    chosen = draw.numpy.integers(len(images), size=count)
+    rows = draw.numpy.integers(len(images), size=count)
     corners = draw.numpy.integers(IMAGE_SIZE - size + 1, size=(count, 2))
-    crops = [images[i, y : y + size, x : x + size] for i, (y, x) in zip(chosen, corners, strict=True)]
-    return to_tensor(np.stack(crops))
+    crops = [images[row, y : y + size, x : x + size] for row, (y, x) in zip(rows, corners, strict=True)]
+    return Crops(to_tensor(np.stack(crops)), rows)
 
 
-def recolour(pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
-    """Some of the images [B, 3, H, W] with their channels in another order, each of them inverted or not."""
-    chosen = draw.numpy.random(len(pixels)) < config.recoloured_share
+def recolour(pixels: torch.Tensor, draw: Draw, share: float) -> torch.Tensor:
+    """A share of the images [B, 3, H, W] with their channels in another order, each of them inverted or not."""
+    chosen = draw.numpy.random(len(pixels)) < share
     orders = draw.numpy.permuted(np.tile(np.arange(3), (len(pixels), 1)), axis=1)
     signs = draw.numpy.choice((-1.0, 1.0), size=(len(pixels), 3, 1, 1))
     orders[~chosen], signs[~chosen] = np.arange(3), 1.0
@@ -125,18 +147,38 @@ def recolour(pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tenso
     return pixels.gather(1, order[:, :, None, None].expand_as(pixels)) * sign
 
 
-def _loss(vae: AutoencoderKL, pixels: torch.Tensor, draw: Draw, config: VaeConfig) -> torch.Tensor:
-    """Errors of pixels and of the cells' mean colours, and a light KL to the unit Gaussian."""
-    with autocast():
-        posterior = vae.encode(pixels).latent_dist
-    mean, logvar = posterior.mean.float(), posterior.logvar.float()
-    noise = config.latent_noise * (1 - 0.5 * min(1.0, draw.step / (_NOISE_FALLS * config.loop.steps)))
-    latents = _add_noise(posterior.sample(draw.torch).float(), mean.std().detach(), draw, noise)
-    with autocast():
-        decoded = vae.decode(latents).sample.float()
-    colours = F.mse_loss(mean[:, :3], F.avg_pool2d(pixels, _CELL))
-    kl: torch.Tensor = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-    return reconstruction_error(decoded, pixels, config) + config.colour_weight * colours + config.kl_weight * kl
+@dataclass(frozen=True)
+class _Decoded:
+    """Pixels, their latents' distribution, and what is decoded of a sample of it with noise in it."""
+
+    pixels: torch.Tensor  # [B, 3, H, W], as is `decoded`
+    decoded: torch.Tensor
+    mean: torch.Tensor  # [B, C, h, w], as is `logvar`
+    logvar: torch.Tensor
+
+    @classmethod
+    def of(cls, vae: AutoencoderKL, pixels: torch.Tensor, noise: float, draw: Draw) -> _Decoded:
+        with autocast():
+            posterior = vae.encode(pixels).latent_dist
+        mean = posterior.mean.float()
+        latents = _add_noise(posterior.sample(draw.torch).float(), mean.std().detach(), draw, noise)
+        with autocast():
+            decoded = vae.decode(latents).sample.float()
+        return cls(pixels, decoded, mean, posterior.logvar.float())
+
+    def error(self, config: VaeConfig) -> torch.Tensor:
+        """Of pixels and of the cells' mean colours, with a light KL to the unit Gaussian."""
+        colours = F.mse_loss(self.mean[:, :3], F.avg_pool2d(self.pixels, _CELL))
+        kl: torch.Tensor = 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).mean()
+        error = reconstruction_error(self.decoded, self.pixels, config)
+        return error + config.colour_weight * colours + config.kl_weight * kl
+
+
+def _means(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
+    """The latents [B, C, h, w] of pixels, without gradients."""
+    with torch.no_grad(), autocast():
+        mean: torch.Tensor = vae.encode(pixels).latent_dist.mean
+    return mean.float()
 
 
 def _add_noise(latents: torch.Tensor, deviation: torch.Tensor | float, draw: Draw, most: float) -> torch.Tensor:

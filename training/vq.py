@@ -77,7 +77,7 @@ def train_vq(
     judge = VaeConfig(config.loop, config.loop, config.images)
 
     def loss(draw: Draw) -> torch.Tensor:
-        pixels = draw_crops(images, draw)
+        pixels = draw_crops(images, draw).pixels
         decoded, commitment, used, latents = _reconstruct(gan.vq, pixels)
         restart_unused(gan, used, latents, draw, config)
         kept = reconstruction_error(decoded, pixels, judge)

@@ -1,4 +1,4 @@
-"""`digits`: everything from nothing, on numbers put together from scikit-learn's handwritten digits."""
+"""`digits`: in the latents of `shapes`, on numbers put together from scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from training.domains.digits import DigitsDomain
 from training.loop import LoopConfig
 from training.text_encoder import TextEncoderConfig
 from training.text_to_image import TextToImage
-from training.vae import VaeConfig
 
 _NUMBER_WORDS = (
     r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
@@ -144,13 +143,9 @@ DIGITS = TextToImage(
     text_encoder=TextEncoderConfig(
         LoopConfig(steps=800, batch_size=128, learning_rate=1e-3), hidden_size=128, layers=3
     ),
-    vae=VaeConfig(
-        loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1.5e-3),
-        decoder_loop=LoopConfig(steps=3000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
-        images=4000,
-    ),
+    vae="shapes",
     diffusion=DiffusionConfig(
-        LoopConfig(steps=8000, batch_size=64, learning_rate=1e-3, warmup_steps=150, decay_share=0.3, ema_decay=0.998),
+        LoopConfig(steps=8000, batch_size=32, learning_rate=8e-4, warmup_steps=150, decay_share=0.3, ema_decay=0.998),
         images=20_000,
         block_out_channels=(64, 128),
     ),

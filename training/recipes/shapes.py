@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.roms.domain import Domain, Rule
 from app.roms.manifest import Limits, Preset, RomManifest
 from training.diffusion import DiffusionConfig
+from training.domains.digits import DigitsDomain
 from training.domains.shapes import ShapesDomain
 from training.domains.sketch import SketchDomain
 from training.loop import LoopConfig
@@ -147,8 +148,9 @@ SHAPES = TextToImage(
     ),
     vae=VaeConfig(
         loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
-        decoder_loop=LoopConfig(steps=6000, batch_size=16, learning_rate=8e-4, warmup_steps=50),
+        refine_loop=LoopConfig(steps=8000, batch_size=16, learning_rate=1e-3, decay_share=0.7),
         images=4000,
+        relatives=(SketchDomain(), DigitsDomain()),
     ),
     diffusion=DiffusionConfig(
         LoopConfig(steps=16_000, batch_size=32, learning_rate=8e-4, warmup_steps=150, decay_share=0.3, ema_decay=0.999),

@@ -23,6 +23,7 @@ GENERATORS = ("shapes", "shapes-small", "shapes-turbo", "sketch", "digits")
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 every_generator = pytest.mark.parametrize("name", GENERATORS)
 every_derived_recipe = pytest.mark.parametrize("name", ["sketch", "shapes-small", "shapes-turbo"])
+every_dependent_recipe = pytest.mark.parametrize("name", ["sketch", "shapes-small", "shapes-turbo", "digits"])
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,14 @@ def test_all_but_the_unet_is_that_of_shapes(store: Path, name: str) -> None:
     assert (store / "shapes/vae/config.json").read_bytes() == (store / name / "vae/config.json").read_bytes()
 
 
-@every_derived_recipe
+def test_digits_has_the_autoencoder_of_shapes(store: Path) -> None:
+    shapes, digits = ({file.path: file.sha256 for file in manifest(store, rom).files} for rom in ("shapes", "digits"))
+    same = {path for path, digest in digits.items() if shapes.get(path) == digest}
+    assert {"vae/config.json", "vae/diffusion_pytorch_model.safetensors"} <= same
+    assert "text_encoder/model.safetensors" not in same
+
+
+@every_dependent_recipe
 def test_shapes_is_asked_for(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingBaseError, match="make shapes first"):
         RECIPES[name].smoke().make(tmp_path / "work", tmp_path / "store")

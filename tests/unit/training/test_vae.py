@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from training.loop import Draw, LoopConfig
-from training.vae import VaeConfig, recolour
-
-LOOP = LoopConfig(steps=1, batch_size=8, learning_rate=1e-3)
-CONFIG = VaeConfig(LOOP, LOOP, images=1)
+from training.loop import Draw
+from training.vae import recolour
 
 
 @pytest.fixture
@@ -26,7 +21,7 @@ def pixels() -> torch.Tensor:
 
 
 def test_recolouring_swaps_and_inverts_whole_channels(draw: Draw, pixels: torch.Tensor) -> None:
-    recoloured = recolour(pixels, draw, replace(CONFIG, recoloured_share=1.0))
+    recoloured = recolour(pixels, draw, 1.0)
     for image, original in zip(recoloured, pixels, strict=True):
         sources = [
             [index for index in range(3) if torch.equal(channel.abs(), original[index].abs())] for channel in image
@@ -39,7 +34,7 @@ def test_recolouring_swaps_and_inverts_whole_channels(draw: Draw, pixels: torch.
 
 
 def test_the_share_of_images_that_are_recoloured(draw: Draw, pixels: torch.Tensor) -> None:
-    assert torch.equal(recolour(pixels, draw, replace(CONFIG, recoloured_share=0.0)), pixels)
+    assert torch.equal(recolour(pixels, draw, 0.0), pixels)
     many = pixels.repeat(125, 1, 1, 1)
-    same = (recolour(many, draw, replace(CONFIG, recoloured_share=0.5)) == many).all(dim=(1, 2, 3)).float().mean()
+    same = (recolour(many, draw, 0.5) == many).all(dim=(1, 2, 3)).float().mean()
     assert 0.45 < float(same) < 0.58  # one in 48 of the recoloured is as it was
