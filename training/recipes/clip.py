@@ -12,10 +12,10 @@ from training.loop import LoopConfig
 
 CLIP = ClipRecipe(
     loop=LoopConfig(
-        steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998
+        steps=10_000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998
     ),
     sight=LoopConfig(
-        steps=4000, batch_size=64, learning_rate=1e-3, warmup_steps=100, decay_share=0.3, weight_decay=0.05
+        steps=8000, batch_size=64, learning_rate=1e-3, warmup_steps=100, decay_share=0.3, weight_decay=0.05
     ),
     domains=(ShapesDomain(), SketchDomain(), DigitsDomain()),
     tested_domains=(ShapesDomain(held_out=True), SketchDomain(held_out=True), DigitsDomain(held_out=True)),
