@@ -46,9 +46,13 @@ class BaseRom:
         text_encoder, vae = self.pipeline.text_encoder, self.pipeline.vae
         return Conditions(self.pipeline.tokenizer, text_encoder.requires_grad_(False), vae.requires_grad_(False))
 
-    def folder(self, work: Path) -> Path:
-        """Below `work`, new if need be: another base has checkpoints and latents of its own."""
-        digests = "".join(file.sha256 for file in read_manifest(self.directory).files)
+    def folder(self, work: Path, component: str = "") -> Path:
+        """Below `work`, new if need be: another base has checkpoints and latents of its own.
+
+        Bases with the same `component` are the same, where one is named.
+        """
+        files = read_manifest(self.directory).files
+        digests = "".join(file.sha256 for file in files if file.path.startswith(component))
         folder = work / f"from-{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -50,7 +50,7 @@ class TextToImage:
         if isinstance(self.vae, str):
             base = BaseRom.open(store, self.vae, self.manifest.id)
             vae = base.conditions.vae
-            self._make(Autoencoder(vae, vae, {"vae": base.directory / "vae"}), base.folder(work), store)
+            self._make(Autoencoder(vae, vae, {"vae": base.directory / "vae"}), base.folder(work, "vae/"), store)
         else:
             work.mkdir(parents=True, exist_ok=True)
             self._make(self._train_vae(self.vae, work), work, store)
