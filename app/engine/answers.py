@@ -45,16 +45,15 @@ class Answers:
         try:
             with torch.inference_mode():
                 images, notices = decode_images(state.backend, latents, state.params.decoder, self._room)
-                decode_s = self._clock() - started
-                self._previews.learn(state.rom_id, latents, images)
-            images = self._enlarge_all(state, images)
+            decode_s = self._clock() - started
+            pictures = self._enlarge_all(state, images)
         except Exception as error:  # noqa: BLE001 - whatever a model raises becomes this request's answer
             self.fail(state, error)
             return
         state.costs.decode[state.params.decoder].observe(decode_s / len(latents))
         state.future.set_result(
             EngineResult(
-                images=images,
+                images=pictures,
                 finish_reason=reason,
                 completed_steps=state.completed_steps,
                 notices=(*state.notices, *notices),
@@ -65,6 +64,17 @@ class Answers:
                 upscale_s=0.0 if state.upscaling is None else self._clock() - started - decode_s,
             )
         )
+        self._learn_colours(state, latents, images)
+
+    @torch.inference_mode()
+    def _learn_colours(self, state: RequestState, latents: torch.Tensor, images: list[Pixels]) -> None:
+        """For previews to come, once the answer is out: it neither waits for this nor fails by it."""
+        if "tiny" in state.backend.info.decoders:
+            return
+        try:
+            self._previews.learn(state.rom_id, latents, images)
+        except Exception as error:  # noqa: BLE001 - the picture itself is there
+            log_event("report_failed", request_id=state.request_id, error=error)
 
     def upscale(self, state: UpscaleState) -> None:
         """Enlarge the image that came along."""
