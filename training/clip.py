@@ -24,6 +24,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from app.backends.clip import Clip, image_processor
 from app.roms.manifest import RomManifest
 from evaluation.metrics.zero_shot import accuracies
+from evaluation.readings import readings_sheet
 from training.attribute_heads import SIGHT, Beholder, attribute_error, scale_pictures, train_sight
 from training.contrastive_batch import ContrastiveBatches, PromptGroup
 from training.domains.domain import Domain
@@ -80,12 +81,14 @@ class ClipRecipe:
         work.mkdir(parents=True, exist_ok=True)
         tokenizer = learn_merges(self._texts(), work)
         model = train_clip(self, tokenizer, work)
-        self._test(Clip(model, tokenizer, image_processor(self.image_size)), work / "zero_shot.json")
-        losses = work / "loss.png"
+        clip = Clip(model, tokenizer, image_processor(self.image_size))
+        self._test(clip, work / "zero_shot.json")
+        losses, samples = work / "loss.png", work / "samples.png"
         plot_losses({name: work / f"{name}.csv" for name in (SIGHT, _CURVE)}, losses)
+        readings_sheet(clip, self.tested_domains).save(samples)
         store.mkdir(parents=True, exist_ok=True)
         save = partial(_save, model, tokenizer, self.image_size)
-        write_rom(save, self.manifest, store / self.manifest.id, [losses])
+        write_rom(save, self.manifest, store / self.manifest.id, [losses, samples])
         print(f"{store / self.manifest.id} is written")
 
     def smoke(self) -> ClipRecipe:
@@ -108,8 +111,10 @@ class ClipRecipe:
         return [domain.caption(domain.random_spec(rng), rng) for domain in chosen]
 
     def _test(self, clip: Clip, path: Path) -> None:
-        """Accuracies on images that training never shows."""
-        found = {domain.name: accuracies(clip, domain, self.tested_scenes) for domain in self.tested_domains}
+        """Accuracies on images that training never shows: of all kinds, and of what it holds out."""
+        tested = {domain.name: domain for domain in self.domains}
+        tested |= {f"{domain.name}, held out": domain for domain in self.tested_domains}
+        found = {name: accuracies(clip, domain, self.tested_scenes) for name, domain in tested.items()}
         path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         for name, parts in found.items():
             print(f"{name}: " + ", ".join(f"{attribute} {share:.1%}" for attribute, share in parts.items()))

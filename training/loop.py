@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -80,14 +81,14 @@ def train(name: str, model: nn.Module, loss_of: LossFunction, config: LoopConfig
     average = copy.deepcopy(model).requires_grad_(False) if config.ema_decay else None
     checkpoint = directory / f"{name}.ckpt"
     start, history = _load(checkpoint, model, average, optimizer)
-    saved_at, recent = time.monotonic(), 0.0
+    saved_at, recent = time.monotonic(), list[float]()
     with tqdm(total=config.steps, initial=start, desc=name, unit="it", dynamic_ncols=True) as progress:
         for step in range(start, config.steps):
-            recent += _take_step(step, model, average, optimizer, loss_of, config)
+            recent.append(_take_step(step, model, average, optimizer, loss_of, config))
             if (step + 1) % _LOG_EVERY_STEPS == 0:
-                history.append((step + 1, recent / _LOG_EVERY_STEPS))
-                progress.set_postfix(loss=f"{recent / _LOG_EVERY_STEPS:.4f}", refresh=False)
-                recent = 0.0
+                history.append((step + 1, fmean(recent)))
+                progress.set_postfix(loss=f"{history[-1][1]:.4f}", refresh=False)
+                recent.clear()
             progress.update()
             if time.monotonic() - saved_at > config.checkpoint_every_s or step + 1 == config.steps:
                 _save(checkpoint, step + 1, model, average, optimizer, history)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from app.backends.clip import Clip
@@ -25,14 +27,19 @@ def accuracies(clip: Clip, domain: Domain[Spec], scenes: int, seed: int = _SEED)
     attributes = values_of_attributes(domain)
     shares = {}
     for attribute, values in attributes.items():
-        told = [(row, values.index(facts[attribute])) for row, facts in _facts(domain, specs) if attribute in facts]
+        told = [(row, facts[attribute]) for row, facts in _facts(domain, specs) if attribute in facts]
         if told:
-            texts = clip.texts([prompt(attribute, value) for value in values])
-            rows, truths = np.array(told).T
-            shares[attribute] = float(((images[rows] @ texts.T).argmax(1) == truths).mean())
+            read = read_attribute(clip, images[[row for row, _ in told]], attribute, values)
+            shares[attribute] = float(np.mean([own == truth for own, (_, truth) in zip(read, told, strict=True)]))
     captions = [domain.caption(spec, rng) for spec in specs]
     shares["caption"] = caption_accuracy(clip, images, captions, Contradictions(attributes.values()), rng)
     return shares
+
+
+def read_attribute(clip: Clip, images: np.ndarray, attribute: str, values: Sequence[str]) -> list[str]:
+    """The value whose prompt is nearest, for each embedded picture [N, D]."""
+    texts = clip.texts([prompt(attribute, value) for value in values])
+    return [values[place] for place in (images @ texts.T).argmax(1)]
 
 
 def caption_accuracy(
