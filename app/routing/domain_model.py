@@ -14,7 +14,7 @@ from app.routing.background import background_of
 from app.routing.choice import ConditionalLogit
 from app.routing.classifier import Corpus, DomainClassifier, fit_classifier
 from app.routing.domains import domains_of
-from app.routing.pool import Calibration, pool
+from app.routing.pool import Calibration, pool, told
 from app.routing.rules import FiredRule, RuleBook
 from app.routing.similarity import Embed, Similarity
 
@@ -112,6 +112,7 @@ class DomainModel:
             read["similarity"] = similarity.unseen()
         if not any(weights.get(source, 0.0) > 0 for source in read):
             weights = dict.fromkeys(read, 1.0)
+        weights = {source: weights.get(source, 0.0) * told(one, labels) for source, one in read.items()}
         pooled: dict[Mode, np.ndarray] = {"auto": pool(read, weights), **read}
         calibrations = {
             mode: Calibration.fit(one, labels, may_sharpen=mode not in ("auto", "rules"))  # see docs/routing.md

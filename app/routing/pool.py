@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from app.routing.calibration import Sigmoid, fit_temperature, log_softmax, log_sum_exp
+from app.routing.calibration import Sigmoid, balanced, fit_temperature, log_softmax, log_sum_exp
 
 Source = TypeVar("Source", bound=str)
 MOST_REJECTED = 0.05  # of a catalog's own examples
+_LEAST_TOLD = 0.01
 
 
 def pool(log_likelihoods: Mapping[Source, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
@@ -24,6 +25,17 @@ def pool(log_likelihoods: Mapping[Source, np.ndarray], weights: Mapping[str, flo
         raise ValueError(f"none of {', '.join(log_likelihoods) or 'no sources'} has a weight above 0")
     shares = [weights.get(name, 0.0) / total * read for name, read in log_likelihoods.items()]
     return log_softmax(np.sum(shares, axis=0))
+
+
+def told(log_likelihoods: np.ndarray, labels: np.ndarray) -> float:
+    """How much of what there is to know a source tells, 0..1: 1 - cross entropy / log C, of log-likelihoods [N, C].
+
+    Labels [N] weigh the same. One that says nothing, or misleads, still counts a hundredth.
+    """
+    if not len(labels):
+        return 1.0
+    right = log_likelihoods[np.arange(len(labels)), labels]
+    return max(_LEAST_TOLD, 1.0 + float((balanced(labels) * right).mean()) / np.log(log_likelihoods.shape[1]))
 
 
 def outside_score(pooled: np.ndarray) -> np.ndarray:

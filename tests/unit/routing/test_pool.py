@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.routing.pool import MOST_REJECTED, Calibration, outside_score, pool
+from app.routing.pool import MOST_REJECTED, Calibration, outside_score, pool, told
 
 FIRST, SECOND = np.log([0.6, 0.3, 0.1]), np.log([0.2, 0.7, 0.1])
+
+
+def test_what_a_source_tells_is_a_share_of_what_there_is_to_know() -> None:
+    labels = np.array([0, 0, 0, 1])
+    knows = np.log([[1.0, 1e-12]] * 3 + [[1e-12, 1.0]])
+    half = np.log([[0.5, 0.5]] * 4)
+    leans = np.log([[0.9, 0.1]] * 4)  # right three times of four, but labels weigh the same
+    misleads = knows[::-1]
+    assert told(knows, labels) == pytest.approx(1.0)
+    assert told(half, labels) == told(leans, labels) == told(misleads, labels) == 0.01
 
 
 def test_equal_weights_are_the_geometric_mean() -> None:
