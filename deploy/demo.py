@@ -16,13 +16,13 @@ from evaluation.sheet import contact_sheet
 
 PROMPTS = (
     "a large red star on a black background",
-    "a small blue ring on a cream background",
-    "three green circles on a white background",
+    "an ink sketch of a blue ring on a cream background",
+    "a handwritten seven in blue ink on cream paper",
     "a yellow heart to the left of a purple square on grey",
-    "a large pink cross above a small cyan diamond on a navy background",
     "four orange triangles on mint",
-    "a big green diamond on black",
-    "a tiny red circle below a huge blue square on a white background",
+    "a pen drawing of three green circles on white, hatched",
+    "the number 42 written in chalk on a blackboard",
+    "a hatched drawing of a large pink cross on navy",
 )
 _OUTPUT = ROOT / "build" / "demo"
 _SEED = 7
@@ -32,14 +32,15 @@ def main() -> None:
     _OUTPUT.mkdir(parents=True, exist_ok=True)
     with running_service() as url:
         os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = url
-        images = [_invoke(index, prompt) for index, prompt in enumerate(PROMPTS)]
+        answers = [_invoke(index, prompt) for index, prompt in enumerate(PROMPTS)]
+    captions = [f"{prompt} ({rom})" for prompt, (_, rom) in zip(PROMPTS, answers, strict=True)]
     sheet = _OUTPUT / "sheet.png"
-    contact_sheet(images, PROMPTS, columns=4).save(sheet)
-    print(f"{len(images)} images and the contact sheet are in {_OUTPUT}")
+    contact_sheet([image for image, _ in answers], captions, columns=4).save(sheet)
+    print(f"{len(answers)} images and the contact sheet are in {_OUTPUT}")
 
 
-def _invoke(index: int, prompt: str) -> Image.Image:
-    """What any SageMaker client does: invoke_endpoint, JSON in, JSON out."""
+def _invoke(index: int, prompt: str) -> tuple[Image.Image, str]:
+    """What any SageMaker client does: invoke_endpoint, JSON in, JSON out. The image, and the ROM that the prompt got."""
     client = boto3.client(
         "sagemaker-runtime",
         region_name="us-east-1",
@@ -54,7 +55,7 @@ def _invoke(index: int, prompt: str) -> Image.Image:
     path = _OUTPUT / f"{index + 1}.png"
     path.write_bytes(data)
     print(f"{path.name}  {response['model']}  {response['timings']['total_s']:.2f} s  {prompt}")
-    return Image.open(io.BytesIO(data))
+    return Image.open(io.BytesIO(data)), response["model"]
 
 
 if __name__ == "__main__":

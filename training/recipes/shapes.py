@@ -89,6 +89,8 @@ _MANIFEST = RomManifest(
             "Four yellow hearts on mint.",
             "blue triangle, white background, flat",
             "an image of a cyan hoop and a red cross",
+            "a drawing of an orange square in the middle of a grey page",
+            "a drawing of two blue rings",
         ),
         avoid=(
             "photograph",
@@ -104,7 +106,6 @@ _MANIFEST = RomManifest(
             "hatching",
             "hand-drawn",
             "pen",
-            "drawing",
             "handwritten",
             "digit",
             "number",

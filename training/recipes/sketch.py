@@ -26,9 +26,7 @@ _MANIFEST = RomManifest(
             "cross-hatching",
             "pen",
             "pen and ink",
-            "drawing",
             "hand-drawn",
-            "drawn",
             "outline",
             "scribble",
             "doodle",
@@ -118,7 +116,7 @@ SKETCH = FineTuning(
         "a tiny red circle below a big blue square on white, hatched ink drawing",
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(steps=3000, batch_size=32, learning_rate=3e-4, warmup_steps=100, ema_decay=0.998, seed=1),
+        LoopConfig(steps=2000, batch_size=32, learning_rate=3e-4, warmup_steps=100, ema_decay=0.998, seed=1),
         images=12_000,
     ),
 )
