@@ -123,9 +123,10 @@ ROUTER_SETS = evaluation/test_sets/embedded.jsonl:model_store evaluation/test_se
 
 eval-router: install  ## judge how prompts find their domains: our two sets, or PROMPTS=file.jsonl CATALOG=folder
 	@set -e; for set in $(if $(PROMPTS),"$(PROMPTS):$(CATALOG)",$(ROUTER_SETS)); do \
-	  prompts=$${set%:*}; name=$$(basename "$$prompts" .jsonl); \
+	  prompts=$${set%:*}; catalog=$${set##*:}; name=$$(basename "$$prompts" .jsonl); \
+	  clip=; if [ -d "$$catalog/clip" ]; then clip="--clip $$catalog/clip"; fi; \
 	  if [ -n "$(PROMPTS)" ] || [ -f "$$prompts" ]; then \
-	    $(BIN)/python -m evaluation.router --prompts "$$prompts" --catalog "$${set##*:}" --output "build/evaluation/$$name"; \
+	    $(BIN)/python -m evaluation.router --prompts "$$prompts" --catalog "$$catalog" $$clip --output "build/evaluation/$$name"; \
 	  else echo "$$prompts is not there"; fi; done
 
 image:  ## build the image of the service and say what of it takes the room; FLAVOUR=cu130 for GPUs, PLATFORM=linux/arm64

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _invoke(index: int, prompt: str) -> tuple[Image.Image, str]:
-    """What any SageMaker client does: invoke_endpoint, JSON in, JSON out. The image, and the ROM that the prompt got."""
+    """What any SageMaker client does: invoke_endpoint, JSON in, JSON out. The image, and the ROM that drew it."""
     client = boto3.client(
         "sagemaker-runtime",
         region_name="us-east-1",

@@ -17,6 +17,8 @@ from evaluation.router.prompts import LabelledPrompt, read_catalog, read_labelle
 from evaluation.router.report import confusion_table, document, table, write
 from evaluation.router.scores import Decision, RouterScores, score
 
+_TEXT_ALONE = "auto, no similarity"
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -30,11 +32,13 @@ def main(arguments: Sequence[str], prog: str = "python -m evaluation.router") ->
     given = _parser(prog).parse_args(arguments)
     try:
         prompts, manifests = read_labelled(given.prompts), read_catalog(given.catalog)
-        model = DomainModel.fit(manifests, embed=_embedding(given.clip))
-        asked: tuple[Mode, ...] = (given.mode,)
+        embed = _embedding(given.clip)
+        model = DomainModel.fit(manifests, embed=embed)
+        found: dict[str, RouterScores] = {given.mode: evaluate(model, prompts, given.mode)}
         if given.output is not None:
-            asked = (*asked, *(mode for mode in model.modes if mode != given.mode))
-        found: dict[str, RouterScores] = {mode: evaluate(model, prompts, mode) for mode in asked}
+            found |= {mode: evaluate(model, prompts, mode) for mode in model.modes if mode != given.mode}
+            if embed is not None:
+                found[_TEXT_ALONE] = evaluate(DomainModel.fit(manifests), prompts)
         if given.output is not None:
             write(found, _title(given.prompts, prompts, manifests), given.output)
     except (ValueError, OSError) as error:

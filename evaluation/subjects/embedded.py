@@ -19,6 +19,13 @@ from training.handwriting import write
 from training.ink import sketch_scene
 from training.number_captions import full_number_caption
 from training.scenes import SceneSpec
+from training.written_numbers import NumberSpec
+
+# functions of their own, so that prompts can be sent to another process
+
+
+def _say_scene(spec: SceneSpec, rng: np.random.Generator) -> str:
+    return full_caption(spec, rng).text
 
 
 def _say_sketch(spec: SceneSpec, rng: np.random.Generator) -> str:
@@ -26,7 +33,11 @@ def _say_sketch(spec: SceneSpec, rng: np.random.Generator) -> str:
     return full_caption(spec, rng, (opening,), (ending,)).text
 
 
-SHAPES = Subject(lambda spec, rng: full_caption(spec, rng).text, draw_scene, judge, SCENE_KINDS)
+def _say_number(spec: NumberSpec, rng: np.random.Generator) -> str:
+    return full_number_caption(spec, rng).text
+
+
+SHAPES = Subject(_say_scene, draw_scene, judge, SCENE_KINDS)
 SKETCH = Subject(_say_sketch, sketch_scene, partial(judge, read=read_sketch), SCENE_KINDS)
-DIGITS = Subject(lambda spec, rng: full_number_caption(spec, rng).text, write, judge_number, NUMBER_KINDS)
+DIGITS = Subject(_say_number, write, judge_number, NUMBER_KINDS)
 SUBJECTS = {"shapes": SHAPES, "sketch": SKETCH, "digits": DIGITS}

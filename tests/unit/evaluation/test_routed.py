@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,20 @@ def instruments(tmp_path_factory: pytest.TempPathFactory) -> Instruments:
     return Instruments(OracleFeatures(), Clip.load(build_tiny_clip(tmp_path_factory.mktemp("clip"))))
 
 
+def _drawn(asked: list[tuple[str, EvaluationPrompt]]) -> list[np.ndarray]:
+    return drawn([prompt for _, prompt in asked])
+
+
+def test_prompts_go_to_another_process_as_they_are(asked: list[tuple[str, EvaluationPrompt]]) -> None:
+    arrived = pickle.loads(pickle.dumps(asked))
+    assert [(domain, one.text, one.seed) for domain, one in arrived] == [
+        (name, own.text, own.seed) for name, own in asked
+    ]
+    assert all(
+        one.subject.judge(one.spec, image).all_right for (_, one), image in zip(arrived, _drawn(asked), strict=True)
+    )
+
+
 def test_each_alone_then_the_invoker_then_one_who_is_told() -> None:
     *alone, invoker, told = contenders(ROMS)
     assert [(one.name, one.candidates) for one in alone] == [
@@ -59,7 +74,7 @@ def test_the_invoker_finds_the_domains_within_the_memory(
 def test_what_shows_the_prompt_is_right_and_who_answered_is_counted(
     asked: list[tuple[str, EvaluationPrompt]], instruments: Instruments
 ) -> None:
-    pictures = drawn([prompt for _, prompt in asked])
+    pictures = _drawn(asked)
     blank = np.full((128, 128, 3), 255, np.uint8)
     images = [picture if domain == "shapes" else blank for (domain, _), picture in zip(asked, pictures, strict=True)]
     answers = Answers(images, ["shapes-small"] * len(asked), 1.5, 20 * 2**20, 700 * 2**20)
