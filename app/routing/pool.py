@@ -35,7 +35,8 @@ def told(log_likelihoods: np.ndarray, labels: np.ndarray) -> float:
     if not len(labels):
         return 1.0
     right = log_likelihoods[np.arange(len(labels)), labels]
-    return max(_LEAST_TOLD, 1.0 + float((balanced(labels) * right).mean()) / np.log(log_likelihoods.shape[1]))
+    cross_entropy = -float((balanced(labels) * right).mean())
+    return max(_LEAST_TOLD, 1.0 - cross_entropy / float(np.log(log_likelihoods.shape[1])))
 
 
 def outside_score(pooled: np.ndarray) -> np.ndarray:
