@@ -17,11 +17,13 @@ _INK_CONTRAST = 16.0  # Delta E from the paper; the faintest hatching, cyan on m
 _GAP = 3  # pixels: strokes that are so far apart are one surface; a ring's hole is 18 wide
 _OUTLINE = 1  # pixels that outlines reach beyond the shape
 _STROKE_TOLERANCE = 25.0  # Delta E; the closest two colours, blue and purple, are 33 apart
+_PALE, _STRONG = 15, 85  # percentiles of the contrast within an outline: between strokes, and on them
+_PALEST = 0.8  # of the strong: more of it between strokes is a flat surface. Drawn sketches have 0, flat shapes 1
 _LEADING_SHARE = 0.6  # of the strokes' pixels: with less of them in one colour, an object has none
 
 
 def read_sketch(image: np.ndarray) -> SeenScene:
-    """Read an image, uint8 [IMAGE_SIZE, IMAGE_SIZE, 3].
+    """Read an image, uint8 [IMAGE_SIZE, IMAGE_SIZE, 3]. What is not hatched has no colour.
 
     Raises ValueError when the array is something else.
     """
@@ -32,12 +34,13 @@ def read_sketch(image: np.ndarray) -> SeenScene:
 
 
 def _objects(lab: np.ndarray, paper: np.ndarray) -> Iterator[SeenObject]:
-    inked = np.linalg.norm(lab - paper, axis=-1) > _INK_CONTRAST
+    contrast = np.linalg.norm(lab - paper, axis=-1)
+    inked = contrast > _INK_CONTRAST
     closed = ndimage.binary_closing(np.pad(inked, _GAP), _disk(_GAP))[_GAP:-_GAP, _GAP:-_GAP]
     for blob in _apart(closed):
         inner = ndimage.binary_erosion(blob, _disk(_OUTLINE))
         outline = recognise(inner if inner.any() else blob)
-        colour = _hatching(lab[blob & inked])
+        colour = _hatching(lab[blob & inked]) if _is_hatched(contrast, blob) else None
         yield SeenObject(outline.shape, colour, outline.radius, outline.x, outline.y, outline.overlap)
 
 
@@ -46,6 +49,13 @@ def _apart(closed: np.ndarray) -> Iterator[np.ndarray]:
     for blob in components(closed):
         parts = list(components(ndimage.binary_opening(blob, _disk(_OUTLINE))))
         yield from parts or [blob]
+
+
+def _is_hatched(contrast: np.ndarray, blob: np.ndarray) -> bool:
+    """Whether strokes stand out within the outline, from paper or from a wash."""
+    within = ndimage.binary_erosion(blob, _disk(_GAP))
+    pale, strong = np.percentile(contrast[within if within.any() else blob], (_PALE, _STRONG))
+    return bool(pale < _PALEST * strong)
 
 
 def _hatching(lab: np.ndarray) -> str | None:

@@ -9,6 +9,7 @@ from evaluation.judges.scene import judge
 from evaluation.judges.seen_sketch import read_sketch
 from evaluation.prompts import prompt_sets
 from evaluation.subjects.embedded import SKETCH
+from training.drawing import draw_scene
 from training.ink import sketch_scene
 from training.scenes import ObjectSpec, SceneSpec, random_spec
 
@@ -43,6 +44,14 @@ def test_an_outline_without_hatching_has_no_colour() -> None:
     image[reddish] = 250
     (seen,) = read_sketch(image).objects
     assert seen.colour is None
+
+
+def test_what_is_not_hatched_is_no_sketch() -> None:
+    rng, spec = np.random.default_rng(1), SceneSpec("white", (ObjectSpec("star", "red", "large"),))
+    verdict = judge(spec, draw_scene(spec, rng), read_sketch)
+    assert verdict.shape
+    assert not verdict.colour
+    assert not verdict.all_right
 
 
 def test_prompts_of_sketches_ask_for_the_same_scenes_in_ink() -> None:

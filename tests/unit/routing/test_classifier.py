@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import FeatureUnion
 
+from app.routing.calibration import log_softmax
 from app.routing.classifier import FOLDS, Corpus, DomainClassifier, fit_classifier
 from app.routing.domains import domains_of
 from tests.support.domains import BACKGROUND, fruit_and_trains, manifest
@@ -26,34 +29,53 @@ PROMPTS = (
 )
 
 
-def pipeline() -> tuple[FeatureUnion, LogisticRegression]:
-    """What the classifier is, in scikit-learn's words, fitted to the last digit."""
-    features = FeatureUnion(
+def vectorizer() -> FeatureUnion:
+    """What the classifier's features are, in scikit-learn's words."""
+    return FeatureUnion(
         [
             ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")),
             ("letters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)),
         ]
-    )
+    ).fit(CORPUS.texts)
+
+
+def least_squares(learnt: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """What scikit-learn's regression among n-grams says of texts [N, labels], having learnt some [texts] of CORPUS."""
     totals = np.bincount(CORPUS.labels, CORPUS.weights)
     weights = CORPUS.weights * len(CORPUS.texts) / (len(totals) * totals[CORPUS.labels])
-    model = LogisticRegression(C=10.0, tol=1e-9, max_iter=5000)
-    return features, model.fit(features.fit_transform(CORPUS.texts), CORPUS.labels, sample_weight=weights)
+    features = vectorizer()
+
+    def inputs(texts: Sequence[str]) -> np.ndarray:
+        return np.hstack([features.transform(texts).toarray(), np.ones((len(texts), 1))])
+
+    model = Ridge(alpha=1.0, fit_intercept=False, solver="cholesky")
+    targets = np.eye(len(totals))[CORPUS.labels]
+    model.fit(inputs(CORPUS.texts)[learnt], targets[learnt], sample_weight=weights[learnt])
+    return np.asarray(model.predict(inputs(texts)))
 
 
 def test_one_text_is_read_as_scikit_learn_reads_it() -> None:
-    features, model = pipeline()
     ours = DomainClassifier.fit(DOMAINS, BACKGROUND)
-    model.coef_, model.intercept_ = ours.coefficients.T, ours.intercepts
-    theirs = model.predict_proba(features.transform(PROMPTS))
+    model = LogisticRegression()
+    model.classes_, model.coef_, model.intercept_ = np.arange(3), ours.coefficients.T, ours.intercepts
+    theirs = model.predict_proba(vectorizer().transform(PROMPTS))
     read = np.exp([ours.log_likelihood(prompt) for prompt in PROMPTS])
     assert np.abs(read - theirs).max() < 1e-6
 
 
 def test_fitting_among_texts_finds_what_fitting_among_n_grams_finds() -> None:
-    features, model = pipeline()
     ours = DomainClassifier.fit(DOMAINS, BACKGROUND)
-    read = np.exp([ours.log_likelihood(prompt) for prompt in PROMPTS])
-    assert np.abs(read - model.predict_proba(features.transform(PROMPTS))).max() < 0.03  # it stops sooner
+    read = np.array([ours.log_likelihood(prompt) for prompt in PROMPTS])
+    theirs = 10.0 * least_squares(np.ones(len(CORPUS.texts), dtype=bool), PROMPTS)
+    assert np.abs(read - log_softmax(theirs)).max() < 1e-3
+
+
+def test_folds_are_read_as_by_a_classifier_that_never_saw_them() -> None:
+    unseen, fold = fit_classifier(CORPUS)[1], CORPUS.folds()
+    for number in range(FOLDS):
+        texts = [text for text, its in zip(CORPUS.texts, fold, strict=True) if its == number]
+        theirs = log_softmax(10.0 * least_squares(fold != number, texts))
+        assert np.abs(unseen[fold[CORPUS.is_prompt] == number] - theirs).max() < 1e-3
 
 
 def test_the_same_texts_give_the_same_classifier() -> None:
