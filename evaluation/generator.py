@@ -21,7 +21,7 @@ from app.engine.state import EngineResult, RequestState
 from app.errors import CartridgeError
 from app.invoker.resolve import resolve
 from app.invoker.runner import defaults_of
-from app.roms.catalog import Rom, read_rom
+from app.roms.catalog import Catalog, Rom, lay_over_base, read_rom
 
 _TIMEOUT_S = 86_400.0
 _IN_FLIGHT = 32  # requests that the engine has at a time
@@ -51,6 +51,15 @@ class RomUnusable(Exception):
     """The ROM cannot be read, loaded, or asked so."""
 
 
+def _read(directory: Path) -> Rom:
+    """A ROM; a LoRA with its base, which is beside it. Raises ManifestError."""
+    rom = read_rom(directory)
+    if rom.manifest.base is None:
+        return rom
+    base = directory.resolve().parent / rom.manifest.base
+    return lay_over_base(rom, Catalog({base.name: read_rom(base)} if base.is_dir() else {}))
+
+
 class Generator:
     """A loaded ROM and an engine. To be used in a `with`; leaving it frees the model."""
 
@@ -59,7 +68,7 @@ class Generator:
         prepare_cpu(0)
         self._steps = _Steps()
         try:
-            self.rom: Rom = read_rom(directory)
+            self.rom = _read(directory)
             self._backend = load_backend(self.rom, LoadOptions(dtype=dtype, cache_dir=Path("build/cache")))
         except CartridgeError as error:
             raise RomUnusable(f"ROM: {directory} cannot be loaded: {error.message}") from error

@@ -1,4 +1,4 @@
-"""A ROM that draws what another does in fewer steps, and without guidance."""
+"""A ROM that draws what another does in fewer steps, and without guidance: a LoRA over it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Acceleration:
 
     manifest: RomManifest
     base: str  # id of the ROM, in the same store
+    rank: int  # of the LoRA that holds what the last student has learnt
     guidance_scale: float  # that is folded in
     rounds: tuple[int, ...]  # the steps that the student of each is to take
     domain: Domain[Any]  # that of the base
@@ -32,7 +33,7 @@ class Acceleration:
             self.diffusion, self.rounds, self.guidance_scale, self.domain, base.conditions, base.unet, work
         )
         stages = [stage_name(steps) for steps in self.rounds]
-        base.publish(student, self.manifest, self.samples, stages, work, store)
+        base.publish_lora(student, self.rank, self.manifest, self.samples, stages, work, store)
 
     def smoke(self) -> Acceleration:
         return replace(self, diffusion=self.diffusion.smoke())

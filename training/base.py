@@ -13,7 +13,8 @@ from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
 from evaluation.rom import load_pipeline
 from training.denoising import Conditions
 from training.diffusion import new_scheduler
-from training.export import build_pipeline, publish
+from training.export import build_pipeline, draw_pictures, publish, write_rom
+from training.low_rank import lay_difference, save_lora
 
 _SHARED = ("tokenizer", "text_encoder", "vae")
 
@@ -75,3 +76,22 @@ class BaseRom:
         own = self.pipeline
         pipeline = build_pipeline(own.vae, own.text_encoder, own.tokenizer, unet, new_scheduler(zero_snr=zero_snr))
         publish(pipeline, manifest, samples, stages, work, store, {name: self.directory / name for name in _SHARED})
+
+    def publish_lora(
+        self,
+        unet: UNet2DConditionModel,
+        rank: int,
+        manifest: RomManifest,
+        samples: Sequence[str],
+        stages: Sequence[str],
+        work: Path,
+        store: Path,
+    ) -> None:
+        """Write what another U-Net has learnt as a LoRA over this ROM, below `store`.
+
+        The base's U-Net has the LoRA afterwards.
+        """
+        lay_difference(self.unet, unet, rank)
+        pictures = draw_pictures(self.pipeline, manifest, samples, stages, work)
+        write_rom(lambda folder: save_lora(self.unet.half(), folder), manifest, store / manifest.id, pictures)
+        print(f"{store / manifest.id} is written")

@@ -57,10 +57,11 @@ class Denoising:
     latents: torch.Tensor  # [N, C, h, w]
     caption: Callable[[int, np.random.Generator], str]  # of an image, one of its phrasings
     caption_dropout: float
+    chances: np.ndarray | None = None  # [N], of each image, in sum 1; None: all the same
 
     def draw(self, draw: Draw) -> Batch:
         """Images, each with a caption that is new at every step, or with none."""
-        rows = draw.numpy.integers(len(self.latents), size=draw.batch_size)
+        rows = draw.numpy.choice(len(self.latents), size=draw.batch_size, p=self.chances)
         captions = self._captions(rows, draw)
         return Batch(self.latents[rows].to(device()), self.conditions.read(captions))
 

@@ -8,6 +8,7 @@ min-SNR weights (Hang et al. 2023) are low there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class DiffusionConfig:
     caption_dropout: float = 0.1
     compile: bool = True
     zero_snr: bool = True
+    weigh: Callable[[Any], float] | None = None  # a spec: how often its image is learnt, where others have 1
 
     def smoke(self) -> DiffusionConfig:
         """Next to no work."""
@@ -104,12 +106,14 @@ def train_diffusion(
 def denoising_of(config: DiffusionConfig, domain: Domain[Any], conditions: Conditions, directory: Path) -> Denoising:
     """The task on images of the domain; their latents are kept in the directory."""
     data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
+    weights = np.array([1.0 if config.weigh is None else config.weigh(spec) for spec in data.specs])
     return Denoising(
         conditions,
         new_scheduler(zero_snr=config.zero_snr),
         data.latents,
         lambda row, rng: domain.caption(data.specs[row], rng),
         config.caption_dropout,
+        None if config.weigh is None else weights / weights.sum(),
     )
 
 

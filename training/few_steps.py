@@ -118,7 +118,9 @@ def step_loss(student: UNet2DConditionModel, teacher: Teacher, batch: Batch, ste
 def _train_round(
     teacher: Teacher, batch_of: Callable[[Draw], Batch], steps: int, loop: LoopConfig, directory: Path
 ) -> UNet2DConditionModel:
-    student = copy.deepcopy(teacher.unet).requires_grad_(True).train()
+    student = copy.deepcopy(teacher.unet).train()
+    for parameter in student.parameters():
+        parameter.requires_grad_(parameter.ndim > 1)  # not biases and norms: a LoRA has no place for them
 
     def loss(draw: Draw) -> torch.Tensor:
         return step_loss(student, teacher, batch_of(draw), steps, draw)

@@ -13,13 +13,13 @@ from app.roms.manifest import ROM_ID, RomManifest, read_manifest
 from training.denoising import Denoising
 from training.export import draw_pictures, write_rom
 from training.loop import LoopConfig, device, train
+from training.low_rank import add_lora, save_lora
 from training.own.agreement import report
 from training.own.base import Base, open_base, open_clip
 from training.own.captions import CaptionOptions, read_images
 from training.own.embeddings import FILE_NAME, Embeddings, Encoder, embed, folder_digest
 from training.own.errors import OwnDataError
 from training.own.images import OwnImages
-from training.own.low_rank import add_lora, save_lora
 from training.own.words import domain_of
 
 _CAPTION_DROPOUT = 0.1

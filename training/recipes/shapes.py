@@ -9,6 +9,7 @@ from training.domains.digits import DigitsDomain
 from training.domains.shapes import ShapesDomain
 from training.domains.sketch import SketchDomain
 from training.loop import LoopConfig
+from training.scenes import SceneSpec
 from training.text_encoder import TextEncoderConfig
 from training.text_to_image import TextToImage
 from training.vae import VaeConfig
@@ -128,6 +129,14 @@ _MANIFEST = RomManifest(
     limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
 )
 
+
+def weight_of(scene: SceneSpec) -> float:
+    """Stars are learnt last: learnt as often as the others, one in three was wrong, of the others one in forty."""
+    has_star = any(item.shape == "star" for item in scene.objects)
+    has_large_ring = any((item.shape, item.size) == ("ring", "large") for item in scene.objects)
+    return 1.0 + 2.5 * has_star + 0.7 * has_large_ring
+
+
 SHAPES = TextToImage(
     manifest=_MANIFEST,
     domain=ShapesDomain(),
@@ -158,5 +167,6 @@ SHAPES = TextToImage(
         images=30_000,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        weigh=weight_of,
     ),
 )

@@ -8,7 +8,7 @@ from training.block_removal import BlockRemoval
 from training.compression import Compression
 from training.diffusion import DiffusionConfig
 from training.loop import LoopConfig
-from training.recipes.shapes import SHAPES
+from training.recipes.shapes import SHAPES, weight_of
 
 _MANIFEST = RomManifest(
     id="shapes-small",
@@ -38,8 +38,9 @@ SHAPES_SMALL = Compression(
     domain=SHAPES.domain,
     samples=SHAPES.samples,
     diffusion=DiffusionConfig(
-        LoopConfig(steps=3000, batch_size=64, learning_rate=3e-4, decay_share=0.5, ema_decay=0.998, seed=2),
+        LoopConfig(steps=3000, batch_size=32, learning_rate=3e-4, decay_share=0.5, ema_decay=0.998, seed=2),
         images=20_000,
         compile=False,
+        weigh=weight_of,
     ),
 )

@@ -1,4 +1,4 @@
-"""`shapes-turbo`: the U-Net of `shapes` taught to draw in four steps without guidance; both share all other files."""
+"""`shapes-turbo`: the U-Net of `shapes` taught to draw in four steps without guidance, as a LoRA over `shapes`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from app.roms.manifest import Limits, Preset, RomManifest
 from training.acceleration import Acceleration
 from training.diffusion import DiffusionConfig
 from training.loop import LoopConfig
-from training.recipes.shapes import SHAPES
+from training.recipes.shapes import SHAPES, weight_of
 
 _MANIFEST = RomManifest(
     id="shapes-turbo",
+    base="shapes",
     title="Coloured shapes on plain backgrounds, 128x128, in four steps",
     family="stable_diffusion",
     license="Apache-2.0",
@@ -28,14 +29,16 @@ _MANIFEST = RomManifest(
 SHAPES_TURBO = Acceleration(
     manifest=_MANIFEST,
     base="shapes",
+    rank=64,
     guidance_scale=2.0,  # of the base's presets
     rounds=(8, 4),
     domain=SHAPES.domain,
     samples=SHAPES.samples,
     diffusion=DiffusionConfig(
-        LoopConfig(steps=2000, batch_size=32, learning_rate=3e-4, warmup_steps=50, ema_decay=0.99, seed=3),
+        LoopConfig(steps=1500, batch_size=32, learning_rate=3e-4, warmup_steps=50, ema_decay=0.99, seed=3),
         images=20_000,
         compile=False,
+        weigh=weight_of,
         caption_dropout=0.02,  # without a caption the target is unguided
     ),
 )

@@ -15,6 +15,7 @@ import pytest
 import app as package
 from evaluation.command import main
 from evaluation.folder import read_pictures, write_pictures
+from tests.support.loras import write_lora_rom
 from tests.support.public_layouts import in_half_precision_alone
 from tests.support.tiny_rom import build_tiny_rom
 from training.drawing import draw_scene
@@ -84,6 +85,17 @@ def test_a_rom_is_generated_from_and_timed(tmp_path: Path, capsys: pytest.Captur
     speed = _json(capsys, _FAKE, *asked)["metrics"]["speed"]
     assert speed["steps"] == 3
     assert 0 < speed["step_s"] <= speed["image_s"]
+
+
+def test_a_lora_is_over_the_base_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a boat\n")
+    base = build_tiny_rom(tmp_path / "roms" / "base")
+    ink = write_lora_rom(tmp_path / "roms" / "ink", base)
+    asked = ["--metrics", "speed", "--prompts", prompts, "--steps", "2", "--output", tmp_path / "out"]
+    assert _json(capsys, ink, *asked)["metrics"]["speed"]["steps"] == 2
+    base.rename(tmp_path / "elsewhere")
+    assert _refusal(capsys, ink, *asked).startswith(f"ROM: {ink} cannot be loaded: its base: no ROM has the id 'base'")
 
 
 def test_roms_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
