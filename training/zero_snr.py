@@ -1,4 +1,4 @@
-"""What zero terminal SNR changes (Lin et al. 2023): `python -m training.zero_snr`, half an hour on a CPU.
+"""What zero terminal SNR changes (Lin et al. 2023): `python -m training.zero_snr`, an hour of one core.
 
 Stable Diffusion's schedule leaves a little of the picture in its noisiest latents, and so its mean brightness: a U-Net
 learns to read it there, and finds none when a picture begins with noise alone. The U-Net of `shapes`, which never had
