@@ -106,14 +106,17 @@ def train_diffusion(
 def denoising_of(config: DiffusionConfig, domain: Domain[Any], conditions: Conditions, directory: Path) -> Denoising:
     """The task on images of the domain; their latents are kept in the directory."""
     data = encode_images(config, domain, conditions.vae, directory / "latents.pt")
-    weights = np.array([1.0 if config.weigh is None else config.weigh(spec) for spec in data.specs])
+    chances = None
+    if config.weigh is not None:
+        weights = np.array([config.weigh(spec) for spec in data.specs])
+        chances = weights / weights.sum()
     return Denoising(
         conditions,
         new_scheduler(zero_snr=config.zero_snr),
         data.latents,
         lambda row, rng: domain.caption(data.specs[row], rng),
         config.caption_dropout,
-        None if config.weigh is None else weights / weights.sum(),
+        chances,
     )
 
 
