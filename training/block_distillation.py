@@ -28,7 +28,7 @@ from training.loop import Draw, autocast, device, train
 class Answer:
     """What a U-Net makes of noised latents."""
 
-    velocity: torch.Tensor  # [B, 4, h, w]
+    velocity: torch.Tensor  # [B, C, h, w]
     features: tuple[torch.Tensor, ...]  # [B, C, h, w] each, at the end of each stage down and up
 
 

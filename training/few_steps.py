@@ -97,7 +97,7 @@ class Teacher:
 def velocity_of(
     unet: UNet2DConditionModel, latents: torch.Tensor, timesteps: torch.Tensor, states: torch.Tensor
 ) -> torch.Tensor:
-    """float32 [B, 4, h, w]"""
+    """float32 [B, C, h, w]"""
     with autocast():
         velocity: torch.Tensor = unet(latents, timesteps, states).sample
     return velocity.float()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""The velocity, [B, 4, h, w], of noised latents [B, 4, h, w] at timesteps [B]."""
+"""The velocity, [B, C, h, w], of noised latents [B, C, h, w] at timesteps [B]."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,23 @@ class Angles:
 
 
 def turn(latents: torch.Tensor, velocity: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """A DDIM step: latents [B, 4, h, w] taken `angle` radians [B, 1, 1, 1] nearer to clean."""
+    """A DDIM step: latents [B, C, h, w] taken `angle` radians [B, 1, 1, 1] nearer to clean."""
     return angle.cos() * latents - angle.sin() * velocity
 
 
 def velocity_to(latents: torch.Tensor, goal: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-    """The velocity that `turn` needs to go from latents to the goal, [B, 4, h, w]."""
+    """The velocity that `turn` needs to go from latents to the goal, [B, C, h, w]."""
     return (angle.cos() * latents - goal) / angle.sin()
 
 
 def progressive_target(
     predict: Predict,
     angles: Angles,
-    latents: torch.Tensor,  # [B, 4, h, w], noised
+    latents: torch.Tensor,  # [B, C, h, w], noised
     starts: torch.Tensor,  # [B], moments above 0
     ends: torch.Tensor,  # [B], moments below
 ) -> torch.Tensor:
-    """The velocity that in one step goes where the teacher goes in two, halfway and on, [B, 4, h, w]."""
+    """The velocity that in one step goes where the teacher goes in two, halfway and on, [B, C, h, w]."""
     middles = (starts + ends) / 2
     start, middle, end = (angles.at(moments).to(latents.device) for moments in (starts, middles, ends))
     halfway = turn(latents, predict(latents, angles.timesteps(starts).to(latents.device)), start - middle)
