@@ -14,7 +14,7 @@ from evaluation.judges.scene import judge
 from tests.support.serving import Serving
 from training.scenes import ObjectSpec, SceneSpec
 
-HEART = "a large red heart on a black background"
+STAR = "a large red star on a black background"
 
 
 def picture(service: Serving, prompt: str, **fields: Any) -> Image.Image:
@@ -24,29 +24,29 @@ def picture(service: Serving, prompt: str, **fields: Any) -> Image.Image:
 
 
 def test_it_is_there_without_any_setting(shapes: Serving) -> None:
-    answer = shapes.invoke(prompt=HEART, num_inference_steps=2).json()
+    answer = shapes.invoke(prompt=STAR, num_inference_steps=2).json()
     assert answer["model"] == "shapes"
 
 
 def test_the_same_request_gives_the_same_picture(shapes: Serving) -> None:
-    first, second = (picture(shapes, HEART, seed=7).tobytes() for _ in range(2))
+    first, second = (picture(shapes, STAR, seed=7).tobytes() for _ in range(2))
     assert first == second
 
 
 def test_the_picture_shows_what_was_asked(shapes: Serving) -> None:
-    asked = SceneSpec("black", (ObjectSpec("heart", "red", "large"),))
-    verdict = judge(asked, np.asarray(picture(shapes, HEART, seed=7)))
+    asked = SceneSpec("black", (ObjectSpec("star", "red", "large"),))
+    verdict = judge(asked, np.asarray(picture(shapes, STAR, seed=7)))
     assert verdict.all_right and verdict.size
 
 
 @pytest.mark.parametrize("preset", ["default", "fast"])
 def test_every_preset_answers(shapes: Serving, preset: str) -> None:
-    assert picture(shapes, HEART, seed=7, preset=preset).size == (128, 128)
+    assert picture(shapes, STAR, seed=7, preset=preset).size == (128, 128)
 
 
 @pytest.mark.parametrize("factor", [2, 4])
 def test_its_pictures_are_enlarged_and_show_the_same(shapes: Serving, factor: int) -> None:
-    plain, large = (picture(shapes, HEART, seed=7, **fields) for fields in ({}, {"upscale": factor}))
+    plain, large = (picture(shapes, STAR, seed=7, **fields) for fields in ({}, {"upscale": factor}))
     assert large.size == (128 * factor, 128 * factor)
     reduced = np.asarray(large.reduce(factor), dtype=float)
     assert np.abs(reduced - np.asarray(plain, dtype=float)).mean() < 2  # of 255 levels

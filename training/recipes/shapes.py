@@ -122,7 +122,7 @@ _MANIFEST = RomManifest(
         ),
     ),
     presets={
-        # a sampler that adds noise: half as many shapes are spoilt as with `ddim`
+        # a sampler that adds noise: fewer shapes are spoilt than with `ddim`
         "default": Preset(num_inference_steps=20, guidance_scale=3.0, scheduler="dpmpp_2m_sde", width=128, height=128),
         "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
         "quality": Preset(num_inference_steps=40, guidance_scale=3.0, scheduler="dpmpp_2m_sde", width=128, height=128),
