@@ -13,7 +13,7 @@ from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
 from evaluation.rom import load_pipeline
 from training.denoising import Conditions
 from training.diffusion import new_scheduler
-from training.export import build_pipeline, draw_pictures, publish, write_rom
+from training.export import build_pipeline, publish, write_image_rom
 from training.low_rank import lay_difference, save_lora
 
 _SHARED = ("tokenizer", "text_encoder", "vae")
@@ -92,6 +92,4 @@ class BaseRom:
         The base's U-Net has the LoRA afterwards.
         """
         lay_difference(self.unet, unet, rank)
-        pictures = draw_pictures(self.pipeline, manifest, samples, stages, work)
-        write_rom(lambda folder: save_lora(self.unet.half(), folder), manifest, store / manifest.id, pictures)
-        print(f"{store / manifest.id} is written")
+        write_image_rom(lambda folder: save_lora(self.unet.half(), folder), manifest, samples, stages, work, store)

@@ -18,6 +18,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from app.roms.manifest import MANIFEST_NAME, RomFile, RomManifest
 from app.roms.weights import sha256_of
+from evaluation.generator import Generator, Sampling
 from evaluation.sheet import contact_sheet
 
 matplotlib.use("Agg")
@@ -55,37 +56,10 @@ def publish(
     store: Path,
     shared: Mapping[str, Path] = MappingProxyType({}),
 ) -> None:
-    """Write the ROM below `store`, with a sheet of `samples` and the curves that the `stages` left in `work`.
+    """Write the pipeline in half precision as a ROM; see `write_image_rom`.
 
     `shared` names components that are another ROM's, and their folders, which are copied byte for byte.
     """
-    pictures = draw_pictures(pipeline, manifest, samples, stages, work)
-    export_rom(pipeline, manifest, store / manifest.id, pictures, shared)
-    print(f"{store / manifest.id} is written")
-
-
-def draw_pictures(
-    pipeline: StableDiffusionPipeline,
-    manifest: RomManifest,
-    samples: Sequence[str],
-    stages: Sequence[str],
-    work: Path,
-) -> list[Path]:
-    """The sheet of `samples` and the curves that the `stages` left in `work`, both drawn there."""
-    sheet, losses = work / "samples.png", work / "loss.png"
-    save_samples(pipeline, manifest, list(samples), sheet)
-    plot_losses({name: work / f"{name}.csv" for name in stages}, losses)
-    return [sheet, losses]
-
-
-def export_rom(
-    pipeline: StableDiffusionPipeline,
-    manifest: RomManifest,
-    directory: Path,
-    pictures: list[Path],
-    shared: Mapping[str, Path],
-) -> None:
-    """Write the pipeline in half precision as a ROM; see `write_rom`."""
 
     def save(folder: Path) -> None:
         pipeline.to(dtype=torch.float16)
@@ -94,7 +68,26 @@ def export_rom(
             shutil.rmtree(folder / name)
             shutil.copytree(source, folder / name)
 
-    write_rom(save, manifest, directory, pictures)
+    write_image_rom(save, manifest, samples, stages, work, store)
+
+
+def write_image_rom(
+    save: Callable[[Path], object],
+    manifest: RomManifest,
+    samples: Sequence[str],
+    stages: Sequence[str],
+    work: Path,
+    store: Path,
+) -> None:
+    """Write a ROM that draws below `store`, with the curves that the `stages` left in `work`; see `write_rom`.
+
+    Then the service's own engine draws with it a sheet of `samples`, prompts. A LoRA's base has to be beside it.
+    """
+    losses, directory = work / "loss.png", store / manifest.id
+    plot_losses({name: work / f"{name}.csv" for name in stages}, losses)
+    write_rom(save, manifest, directory, [losses])
+    save_samples(directory, samples)
+    print(f"{directory} is written")
 
 
 def write_rom(save: Callable[[Path], object], manifest: RomManifest, directory: Path, pictures: list[Path]) -> None:
@@ -131,22 +124,11 @@ def _forget_origin(path: Path) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def save_samples(pipeline: StableDiffusionPipeline, manifest: RomManifest, prompts: list[str], path: Path) -> None:
-    """A contact sheet of `prompts` by the default preset."""
-    preset = manifest.presets["default"]
-    pipeline.set_progress_bar_config(disable=True)
-    images: list[Image.Image] = []
-    for prompt in prompts:
-        made = pipeline(
-            prompt,
-            num_inference_steps=preset.num_inference_steps,
-            guidance_scale=preset.guidance_scale,
-            width=preset.width,
-            height=preset.height,
-            generator=torch.Generator("cpu").manual_seed(_SAMPLE_SEED),
-        )
-        images += made.images
-    contact_sheet(images, prompts).save(path)
+def save_samples(rom: Path, prompts: Sequence[str]) -> None:
+    """A contact sheet of `prompts` by the ROM's default preset, in its folder."""
+    with Generator(rom) as generator:
+        images = generator.generate(prompts, [_SAMPLE_SEED] * len(prompts), Sampling())
+    contact_sheet([Image.fromarray(image) for image in images], prompts).save(rom / "samples.png")
 
 
 def plot_losses(curves: dict[str, Path], path: Path) -> None:
