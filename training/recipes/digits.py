@@ -117,6 +117,7 @@ _MANIFEST = RomManifest(
                 degree=0.9,
             ),
         ),
+        adeptness=0.41,
     ),
     presets={
         "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),

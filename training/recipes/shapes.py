@@ -21,6 +21,15 @@ PEN_AND_INK = (
     r"|outlin\w*|line[ -]?(art|work|drawings?)|pen ?strokes?|hand[ -]drawn|drawn by hand|etch\w*|engrav\w*|contours?)\b"
 )
 
+_PRESET = Preset(
+    num_inference_steps=20,
+    guidance_scale=3.0,
+    scheduler="dpmpp_2m_sde",  # which adds noise: fewer shapes are spoilt than with `ddim`
+    width=128,
+    height=128,
+    twin="shapes-turbo",
+)
+
 _MANIFEST = RomManifest(
     id="shapes",
     title="Coloured shapes on plain backgrounds, 128x128",
@@ -120,12 +129,14 @@ _MANIFEST = RomManifest(
             ),
             Rule(name="pen and ink", pattern=PEN_AND_INK, degree=0.8, against=True),
         ),
+        adeptness=0.96,
     ),
     presets={
-        # a sampler that adds noise: fewer shapes are spoilt than with `ddim`
-        "default": Preset(num_inference_steps=20, guidance_scale=3.0, scheduler="dpmpp_2m_sde", width=128, height=128),
-        "fast": Preset(num_inference_steps=10, guidance_scale=2.0, scheduler="dpmpp_2m", width=128, height=128),
-        "quality": Preset(num_inference_steps=40, guidance_scale=3.0, scheduler="dpmpp_2m_sde", width=128, height=128),
+        "default": _PRESET,
+        "fast": _PRESET.model_copy(
+            update={"num_inference_steps": 10, "guidance_scale": 2.0, "scheduler": "dpmpp_2m"},
+        ),
+        "quality": _PRESET.model_copy(update={"num_inference_steps": 40}),
     },
     limits=Limits(max_pixels=256 * 256, max_steps=100, max_batch=8),
 )

@@ -17,7 +17,10 @@ _MANIFEST = RomManifest(
     license="Apache-2.0",
     source="the ROM shapes, blocks of its U-Net removed and the rest distilled by training/ as BK-SDM was",
     domain=SHAPES.manifest.domain.model_copy(
-        update={"description": f"{SHAPES.manifest.domain.description} Drawn by a smaller model, in less time."}
+        update={
+            "description": f"{SHAPES.manifest.domain.description} Drawn by a smaller model, in less time.",
+            "adeptness": 0.95,
+        }
     ),
     presets=SHAPES.manifest.presets,
     limits=SHAPES.manifest.limits,

@@ -92,6 +92,7 @@ _MANIFEST = RomManifest(
             ),
             Rule(name="a shape in pen and ink", pattern=rf"^(?=.*{PEN_AND_INK})(?=.*\b{SHAPE})", degree=0.9),
         ),
+        adeptness=0.85,
     ),
     presets={
         "default": Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128),
