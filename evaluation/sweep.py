@@ -74,7 +74,9 @@ def plot(points: Sequence[SweepPoint], title: str, path: Path) -> None:
         )
         for point in curve:
             axis.annotate(f"{point.guidance_scale:g}", (point.clip_score, point.fid), fontsize=7)
-    axis.set(title=title, xlabel="CLIP score", ylabel="FID")
+    axis.set(title=title, xlabel="CLIP score", ylabel="FID", yscale="log")  # where it matters, FIDs lie close
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)

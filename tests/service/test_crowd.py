@@ -46,6 +46,7 @@ def make_guests() -> list[Guest]:
     for number in range(CROWD):
         width, height = chance.choice(SIZES)
         asked: dict[str, Any] = {
+            "model": "shapes",  # under load a quicker twin would do
             "prompt": chance.choice(("a large red star", "a small blue ring", "three green circles")),
             "seed": 1000 + number,
             "num_inference_steps": chance.randint(2, 8),

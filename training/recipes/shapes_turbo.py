@@ -16,7 +16,10 @@ _MANIFEST = RomManifest(
     license="Apache-2.0",
     source="the ROM shapes, its guided sampling distilled by training/ into four steps",
     domain=SHAPES.manifest.domain.model_copy(
-        update={"description": f"{SHAPES.manifest.domain.description} Drawn in four steps, at once."}
+        update={
+            "description": f"{SHAPES.manifest.domain.description} Drawn in four steps, at once.",
+            "adeptness": 0.91,
+        }
     ),
     presets={
         "default": Preset(num_inference_steps=4, guidance_scale=1.0, scheduler="ddim", width=128, height=128),
