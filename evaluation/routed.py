@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evaluation.routed", description=__doc__)
     parser.add_argument("store", type=Path, help="a folder of ROMs")
     parser.add_argument("--limit", type=int, default=32, help="prompts of each domain (default: 32)")
-    parser.add_argument("--memory", default="42MB", help="for weights (default: 42MB, one ROM or two that share)")
+    parser.add_argument("--memory", default="48MB", help="for weights (default: 48MB, any one ROM)")
     parser.add_argument("--output", type=Path, default=Path("build/routed"))
     given = parser.parse_args()
     roms = _roms_of(given.store)
