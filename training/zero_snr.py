@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from app.roms.manifest import Preset
 from evaluation.generator import Generator, Sampling
 from evaluation.metrics.brightness import brightness_errors
 from evaluation.sheet import contact_sheet
@@ -24,6 +25,8 @@ from training.recipes.shapes import SHAPES
 from training.scenes import BACKGROUNDS
 
 _SHOWN = ("black", "white", "grey")
+# without noise on the way, which could mend or spoil a brightness
+_PRESET = Preset(num_inference_steps=20, guidance_scale=2.0, scheduler="ddim", width=128, height=128)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class ZeroSnrStudy:
             folder = base.folder(work / name.replace(" ", "-"))
             config = replace(self.diffusion, zero_snr=zero_snr)
             unet = train_diffusion(config, SHAPES.domain, base.conditions, base.unet, folder)
-            base.publish(unet, SHAPES.manifest, SHAPES.samples, ("diffusion",), folder, folder, zero_snr=zero_snr)
+            manifest = SHAPES.manifest.model_copy(update={"presets": {"default": _PRESET}})
+            base.publish(unet, manifest, SHAPES.samples, ("diffusion",), folder, folder, zero_snr=zero_snr)
             with Generator(folder / "shapes", dtype="float32") as generator:
                 images[name] = generator.generate(self._prompts(), list(range(len(self._prompts()))), Sampling())
             errors[name] = brightness_errors(images[name], self._backgrounds())
