@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from app.backends.devices import prepare_cpu
 from training.base import MissingBaseError
 from training.own.command import main as own
 from training.recipes import RECIPES, Recipe
@@ -19,6 +20,7 @@ _OWN = "own"
 
 def main() -> None:
     logging.getLogger("diffusers").setLevel(logging.ERROR)
+    prepare_cpu(threads=0)
     if sys.argv[1:2] == [_OWN]:
         own(sys.argv[2:])
         return

@@ -88,8 +88,12 @@ def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, draw: Draw) -> No
 
 
 def draw_timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
-    """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter."""
-    return (end * (1 - torch.rand(count, generator=draw.torch).square())).long().clamp(max=end - 1)
+    """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter.
+
+    They are spread evenly over it, from a random start (Kingma et al. 2021, VDM, appendix I.1): no batch is all noise.
+    """
+    shares = (torch.rand(1, generator=draw.torch) + torch.arange(count) / count) % 1
+    return (end * (1 - shares.square())).long().clamp(max=end - 1)
 
 
 def _target(prediction_type: str, latents: torch.Tensor, noise: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -68,7 +68,8 @@ def autocast() -> torch.autocast:
 def train(name: str, model: nn.Module, loss_of: LossFunction, config: LoopConfig, directory: Path) -> nn.Module:
     """Minimise `loss_of(draw)` over the trainable parameters of `model`; return the model, or its moving average.
 
-    A checkpoint under `directory` is resumed. Losses go to `<name>.csv` there.
+    A checkpoint under `directory` is resumed. Losses go to `<name>.csv` there, with the seconds that the run has taken,
+    those before it was resumed too.
     """
     directory.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
@@ -80,19 +81,21 @@ def train(name: str, model: nn.Module, loss_of: LossFunction, config: LoopConfig
     )
     average = copy.deepcopy(model).requires_grad_(False) if config.ema_decay else None
     checkpoint = directory / f"{name}.ckpt"
-    start, history = _load(checkpoint, model, average, optimizer)
-    saved_at, recent = time.monotonic(), list[float]()
-    with tqdm(total=config.steps, initial=start, desc=name, unit="it", dynamic_ncols=True) as progress:
-        for step in range(start, config.steps):
+    past = _load(checkpoint, model, average, optimizer)
+    history, recent = past.history, list[float]()
+    saved_at = time.monotonic()
+    started_at = saved_at - past.seconds
+    with tqdm(total=config.steps, initial=past.steps, desc=name, unit="it", dynamic_ncols=True) as progress:
+        for step in range(past.steps, config.steps):
             recent.append(_take_step(step, model, average, optimizer, loss_of, config))
             if (step + 1) % _LOG_EVERY_STEPS == 0:
-                history.append((step + 1, fmean(recent)))
+                history.append((step + 1, fmean(recent), round(time.monotonic() - started_at, 1)))
                 progress.set_postfix(loss=f"{history[-1][1]:.4f}", refresh=False)
                 recent.clear()
             progress.update()
             if time.monotonic() - saved_at > config.checkpoint_every_s or step + 1 == config.steps:
-                _save(checkpoint, step + 1, model, average, optimizer, history)
                 saved_at = time.monotonic()
+                _save(checkpoint, _Past(step + 1, saved_at - started_at, history), model, average, optimizer)
     _write_curve(directory / f"{name}.csv", history)
     return average if average is not None else model
 
@@ -136,28 +139,30 @@ def _update(average: nn.Module, model: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
-def _load(
-    path: Path, model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer
-) -> tuple[int, list[tuple[int, float]]]:
+@dataclass(frozen=True)
+class _Past:
+    """What of a run is done."""
+
+    steps: int
+    seconds: float
+    history: list[tuple[int, float, float]]  # step, mean loss since the last of these, seconds
+
+
+def _load(path: Path, model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer) -> _Past:
     if not path.exists():
-        return 0, []
+        return _Past(0, 0.0, [])
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if average is not None:
         average.load_state_dict(state["average"])
-    return state["step"], [tuple(row) for row in state["history"]]
+    return _Past(**state["past"])
 
 
 def _save(
-    path: Path,
-    step: int,
-    model: nn.Module,
-    average: nn.Module | None,
-    optimizer: torch.optim.Optimizer,
-    history: list[tuple[int, float]],
+    path: Path, past: _Past, model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer
 ) -> None:
-    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
+    state = {"past": asdict(past), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     if average is not None:
         state["average"] = average.state_dict()
     temporary = path.with_suffix(".tmp")
@@ -165,8 +170,8 @@ def _save(
     os.replace(temporary, path)
 
 
-def _write_curve(path: Path, history: list[tuple[int, float]]) -> None:
+def _write_curve(path: Path, history: list[tuple[int, float, float]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("step", "loss"))
+        writer.writerow(("step", "loss", "seconds"))
         writer.writerows(history)

@@ -43,6 +43,7 @@ class Reader(nn.Module):
 
     def __init__(self, tower: CLIPTextModel, roles: Roles) -> None:
         super().__init__()
+        tower.set_attn_implementation("eager")  # faster than fused where gradients run on a CPU
         self.tower = tower
         width = tower.config.hidden_size
         self.roles = nn.ModuleList(

@@ -170,12 +170,14 @@ SHAPES = TextToImage(
     ),
     vae=VaeConfig(
         loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
-        refine_loop=LoopConfig(steps=8000, batch_size=16, learning_rate=1e-3, decay_share=0.7),
+        refine_loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1e-3, decay_share=0.7),
         images=4000,
         relatives=(SketchDomain(), DigitsDomain()),
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(steps=16_000, batch_size=32, learning_rate=8e-4, warmup_steps=150, decay_share=0.3, ema_decay=0.999),
+        LoopConfig(
+            steps=10_000, batch_size=32, learning_rate=1.5e-3, warmup_steps=150, decay_share=0.7, ema_decay=0.999
+        ),
         images=30_000,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from training.base import BaseRom
+from training.denoising import draw_timesteps
 from training.diffusion import DiffusionConfig, denoising_of
 from training.domains.shapes import ShapesDomain
 from training.loop import Draw, LoopConfig
@@ -30,6 +31,15 @@ def test_images_are_drawn_as_often_as_they_weigh(tmp_path: Path) -> None:
     weights = np.array([weight_of(ShapesDomain().random_spec(rng)) for _ in range(IMAGES)])
     heavy = weights > 3
     assert heavy[rows].mean() == pytest.approx(weights[heavy].sum() / weights.sum(), abs=0.05)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_half_of_every_batch_is_in_the_noisiest_quarter(seed: int) -> None:
+    draw = Draw(0, 32, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
+    timesteps = draw_timesteps(32, 1000, draw)
+    assert timesteps.min() >= 0
+    assert timesteps.max() < 1000
+    assert int((timesteps >= 750).sum()) == pytest.approx(16, abs=1)
 
 
 def test_a_scene_with_a_star_weighs_more() -> None:
