@@ -169,7 +169,7 @@ SHAPES = TextToImage(
         widen_loop=LoopConfig(steps=1200, batch_size=64, learning_rate=5e-4),
     ),
     vae=VaeConfig(
-        loop=LoopConfig(steps=5000, batch_size=16, learning_rate=1.5e-3),
+        loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1.5e-3),
         refine_loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1e-3, decay_share=0.7),
         images=4000,
         relatives=(SketchDomain(), DigitsDomain()),
