@@ -10,6 +10,7 @@ from app.roms.manifest import RomManifest
 from training.base import BaseRom
 from training.diffusion import DiffusionConfig
 from training.domains.domain import Domain
+from training.export import Release
 from training.few_steps import distil_steps, stage_name
 
 
@@ -33,7 +34,7 @@ class Acceleration:
             self.diffusion, self.rounds, self.guidance_scale, self.domain, base.conditions, base.unet, work
         )
         stages = [stage_name(steps) for steps in self.rounds]
-        base.publish_lora(student, self.rank, self.manifest, self.samples, stages, work, store)
+        base.publish_lora(student, self.rank, Release(self.manifest, self.samples, stages, work, store))
 
     def smoke(self) -> Acceleration:
         return replace(self, diffusion=self.diffusion.smoke())

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
-from app.roms.manifest import INDEX_NAME, RomManifest, read_manifest
+from app.roms.manifest import INDEX_NAME, read_manifest
 from evaluation.rom import load_pipeline
 from training.denoising import Conditions
 from training.diffusion import new_scheduler
-from training.export import build_pipeline, publish, write_image_rom
+from training.export import Release, build_pipeline, publish, write_image_rom
 from training.low_rank import lay_difference, save_lora
 
 _SHARED = ("tokenizer", "text_encoder", "vae")
@@ -58,38 +57,19 @@ class BaseRom:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def publish(
-        self,
-        unet: UNet2DConditionModel,
-        manifest: RomManifest,
-        samples: Sequence[str],
-        stages: Sequence[str],
-        work: Path,
-        store: Path,
-        *,
-        zero_snr: bool = True,
-    ) -> None:
-        """Write the ROM of another U-Net below `store`; all that is shared is copied byte for byte.
+    def publish(self, unet: UNet2DConditionModel, release: Release, *, zero_snr: bool = True) -> None:
+        """Write the ROM of another U-Net; all that is shared is copied byte for byte.
 
         The models are in half precision afterwards.
         """
         own = self.pipeline
         pipeline = build_pipeline(own.vae, own.text_encoder, own.tokenizer, unet, new_scheduler(zero_snr=zero_snr))
-        publish(pipeline, manifest, samples, stages, work, store, {name: self.directory / name for name in _SHARED})
+        publish(pipeline, release, {name: self.directory / name for name in _SHARED})
 
-    def publish_lora(
-        self,
-        unet: UNet2DConditionModel,
-        rank: int,
-        manifest: RomManifest,
-        samples: Sequence[str],
-        stages: Sequence[str],
-        work: Path,
-        store: Path,
-    ) -> None:
-        """Write what another U-Net has learnt as a LoRA over this ROM, below `store`.
+    def publish_lora(self, unet: UNet2DConditionModel, rank: int, release: Release) -> None:
+        """Write what another U-Net has learnt as a LoRA over this ROM.
 
         The base's U-Net has the LoRA afterwards.
         """
         lay_difference(self.unet, unet, rank)
-        write_image_rom(lambda folder: save_lora(self.unet.half(), folder), manifest, samples, stages, work, store)
+        write_image_rom(lambda folder: save_lora(self.unet.half(), folder), release)

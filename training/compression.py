@@ -12,6 +12,7 @@ from training.block_distillation import DistillationWeights, distil_blocks
 from training.block_removal import BlockRemoval, remove_blocks
 from training.diffusion import DiffusionConfig
 from training.domains.domain import Domain
+from training.export import Release
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Compression:
         base = BaseRom.open(store, self.base, self.manifest.id)
         work, student = base.folder(work), remove_blocks(base.unet, self.removal)
         student = distil_blocks(self.diffusion, self.weights, self.domain, base.conditions, base.unet, student, work)
-        base.publish(student, self.manifest, self.samples, ("distillation",), work, store)
+        base.publish(student, Release(self.manifest, self.samples, ("distillation",), work, store))
 
     def smoke(self) -> Compression:
         return replace(self, diffusion=self.diffusion.smoke())

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,6 +29,17 @@ _ORIGIN = "_name_or_path"
 _SAMPLE_SEED = 7
 
 
+@dataclass(frozen=True)
+class Release:
+    """A ROM that draws, about to be written: what describes it, where its training went on, where it goes."""
+
+    manifest: RomManifest
+    samples: Sequence[str]  # prompts of the sample sheet
+    stages: Sequence[str]  # of the training, whose curves are in `work`
+    work: Path
+    store: Path
+
+
 def build_pipeline(
     vae: AutoencoderKL,
     text_encoder: CLIPTextModel,
@@ -48,13 +60,7 @@ def build_pipeline(
 
 
 def publish(
-    pipeline: StableDiffusionPipeline,
-    manifest: RomManifest,
-    samples: Sequence[str],
-    stages: Sequence[str],
-    work: Path,
-    store: Path,
-    shared: Mapping[str, Path] = MappingProxyType({}),
+    pipeline: StableDiffusionPipeline, release: Release, shared: Mapping[str, Path] = MappingProxyType({})
 ) -> None:
     """Write the pipeline in half precision as a ROM; see `write_image_rom`.
 
@@ -68,25 +74,18 @@ def publish(
             shutil.rmtree(folder / name)
             shutil.copytree(source, folder / name)
 
-    write_image_rom(save, manifest, samples, stages, work, store)
+    write_image_rom(save, release)
 
 
-def write_image_rom(
-    save: Callable[[Path], object],
-    manifest: RomManifest,
-    samples: Sequence[str],
-    stages: Sequence[str],
-    work: Path,
-    store: Path,
-) -> None:
-    """Write a ROM that draws below `store`, with the curves that the `stages` left in `work`; see `write_rom`.
+def write_image_rom(save: Callable[[Path], object], release: Release) -> None:
+    """Write a ROM that draws, with its training's curves; see `write_rom`.
 
-    Then the service's own engine draws with it a sheet of `samples`, prompts. A LoRA's base has to be beside it.
+    Then the service's own engine draws the sample sheet with it. A LoRA's base has to be beside it in the store.
     """
-    losses, directory = work / "loss.png", store / manifest.id
-    plot_losses({name: work / f"{name}.csv" for name in stages}, losses)
-    write_rom(save, manifest, directory, [losses])
-    save_samples(directory, samples)
+    losses, directory = release.work / "loss.png", release.store / release.manifest.id
+    plot_losses({name: release.work / f"{name}.csv" for name in release.stages}, losses)
+    write_rom(save, release.manifest, directory, [losses])
+    save_samples(directory, release.samples)
     print(f"{directory} is written")
 
 

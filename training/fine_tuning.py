@@ -10,6 +10,7 @@ from app.roms.manifest import RomManifest
 from training.base import BaseRom
 from training.diffusion import DiffusionConfig, train_diffusion
 from training.domains.domain import Domain
+from training.export import Release
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class FineTuning:
         base = BaseRom.open(store, self.base, self.manifest.id)
         work = base.folder(work)
         unet = train_diffusion(self.diffusion, self.domain, base.conditions, base.unet, work)
-        base.publish(unet, self.manifest, self.samples, ("diffusion",), work, store)
+        base.publish(unet, Release(self.manifest, self.samples, ("diffusion",), work, store))
 
     def smoke(self) -> FineTuning:
         return replace(self, diffusion=self.diffusion.smoke())

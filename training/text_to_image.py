@@ -15,7 +15,7 @@ from training.base import BaseRom
 from training.denoising import Conditions
 from training.diffusion import DiffusionConfig, new_scheduler, new_unet, train_diffusion
 from training.domains.domain import ReadableDomain
-from training.export import build_pipeline, publish
+from training.export import Release, build_pipeline, publish
 from training.loop import device
 from training.text_encoder import TextEncoderConfig, train_text_encoder, widen_text_encoder
 from training.tokenizer import train_tokenizer
@@ -63,7 +63,7 @@ class TextToImage:
         unet = train_diffusion(self.diffusion, self.domain, conditions, unet, work)
         pipeline = build_pipeline(vae.published, text_encoder, tokenizer, unet, new_scheduler())
         stages = [stage for stage in _STAGES if (work / f"{stage}.csv").exists()]
-        publish(pipeline, self.manifest, self.samples, stages, work, store, vae.shared)
+        publish(pipeline, Release(self.manifest, self.samples, stages, work, store), vae.shared)
 
     def smoke(self) -> TextToImage:
         diffusion = replace(self.diffusion.smoke(), block_out_channels=(32, 64))

@@ -20,6 +20,7 @@ from evaluation.metrics.brightness import brightness_errors
 from evaluation.sheet import contact_sheet
 from training.base import BaseRom
 from training.diffusion import DiffusionConfig, train_diffusion
+from training.export import Release
 from training.loop import LoopConfig
 from training.recipes.shapes import SHAPES
 from training.scenes import BACKGROUNDS
@@ -45,7 +46,8 @@ class ZeroSnrStudy:
             config = replace(self.diffusion, zero_snr=zero_snr)
             unet = train_diffusion(config, SHAPES.domain, base.conditions, base.unet, folder)
             manifest = SHAPES.manifest.model_copy(update={"presets": {"default": _PRESET}})
-            base.publish(unet, manifest, SHAPES.samples, ("diffusion",), folder, folder, zero_snr=zero_snr)
+            release = Release(manifest, SHAPES.samples, ("diffusion",), folder, folder)
+            base.publish(unet, release, zero_snr=zero_snr)
             with Generator(folder / "shapes", dtype="float32") as generator:
                 images[name] = generator.generate(self._prompts(), list(range(len(self._prompts()))), Sampling())
             errors[name] = brightness_errors(images[name], self._backgrounds())

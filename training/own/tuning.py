@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from app.errors import ManifestError
 from app.roms.manifest import ROM_ID, RomManifest, read_manifest
 from training.denoising import Denoising
-from training.export import write_image_rom
+from training.export import Release, write_image_rom
 from training.loop import LoopConfig, device, train
 from training.low_rank import add_lora, save_lora
 from training.own.agreement import report
@@ -52,8 +52,8 @@ class OwnTuning:
         stage, folder = "diffusion" if self.rank is None else "lora", work / self._digest(own, base, embeddings)
         self._train(own, base, embeddings, stage, folder)
         manifest = self._manifest(own, base.manifest)
-        samples = manifest.domain.examples[:_SAMPLES]
-        write_image_rom(lambda partial: self._save(base, partial), manifest, samples, [stage], folder, store)
+        release = Release(manifest, manifest.domain.examples[:_SAMPLES], [stage], folder, store)
+        write_image_rom(lambda partial: self._save(base, partial), release)
 
     def _check_id(self, store: Path) -> None:
         """Raises OwnDataError: no other ROM is ever written over."""

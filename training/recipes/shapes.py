@@ -175,9 +175,7 @@ SHAPES = TextToImage(
         relatives=(SketchDomain(), DigitsDomain()),
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(
-            steps=10_000, batch_size=32, learning_rate=1.5e-3, warmup_steps=150, decay_share=0.7, ema_decay=0.999
-        ),
+        LoopConfig(steps=9500, batch_size=32, learning_rate=1.5e-3, warmup_steps=150, decay_share=0.7, ema_decay=0.999),
         images=30_000,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
