@@ -18,7 +18,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
-from training.denoising import Batch, Conditions, Noised, add_noise
+from training.denoising import Batch, Conditions, Noised
 from training.diffusion import DiffusionConfig, denoising_of
 from training.domains.domain import Domain
 from training.loop import Draw, autocast, device, train
@@ -59,7 +59,7 @@ def distil_blocks(
 
     def loss(draw: Draw) -> torch.Tensor:
         batch = task.draw(draw)
-        noised = add_noise(task.scheduler, batch.latents, draw)
+        noised = task.noise(batch.latents, draw)
         with torch.no_grad():
             taught = answer(teacher, noised, batch)
         return distillation_loss(answer(student, noised, batch), taught, noised.target, weights)

@@ -15,6 +15,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.loop import Draw, autocast, device
 from training.text_encoder import tokenize
 
+NOISIER, EVEN = 2.0, 1.0  # what timesteps are drawn from: half of them from the noisiest quarter, or a quarter
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -58,6 +60,7 @@ class Denoising:
     caption: Callable[[int, np.random.Generator], str]  # of an image, one of its phrasings
     caption_dropout: float
     chances: np.ndarray | None = None  # [N], of each image, in sum 1; None: all the same
+    power: float = NOISIER  # of `draw_timesteps`
 
     def draw(self, draw: Draw) -> Batch:
         """Images, each with a caption that is new at every step, or with none."""
@@ -68,32 +71,32 @@ class Denoising:
     def loss(self, forward: Callable[..., Any], draw: Draw) -> torch.Tensor:
         """Mean squared error of what `forward` predicts of random images."""
         batch = self.draw(draw)
-        noised = add_noise(self.scheduler, batch.latents, draw)
+        noised = self.noise(batch.latents, draw)
         with autocast():
             output = forward(noised.latents, noised.timesteps, batch.states).sample
         return F.mse_loss(output.float(), noised.target)
+
+    def noise(self, latents: torch.Tensor, draw: Draw) -> Noised:
+        """Clean latents [B, C, h, w] brought to timesteps of `draw_timesteps`."""
+        noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
+        schedule = self.scheduler.config
+        timesteps = draw_timesteps(len(latents), schedule.num_train_timesteps, self.power, draw)
+        alpha = self.scheduler.alphas_cumprod[timesteps].to(latents.device)[:, None, None, None]
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        return Noised(noisy, timesteps.to(latents.device), _target(schedule.prediction_type, latents, noise, alpha))
 
     def _captions(self, rows: np.ndarray, draw: Draw) -> list[str]:
         dropped = draw.numpy.random(len(rows)) < self.caption_dropout
         return ["" if drop else self.caption(int(row), draw.numpy) for row, drop in zip(rows, dropped, strict=True)]
 
 
-def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, draw: Draw) -> Noised:
-    """Clean latents [B, C, h, w] brought to timesteps of `draw_timesteps`."""
-    noise = torch.randn(latents.shape, generator=draw.torch).to(latents.device)
-    timesteps = draw_timesteps(len(latents), scheduler.config.num_train_timesteps, draw)
-    alpha = scheduler.alphas_cumprod[timesteps].to(latents.device)[:, None, None, None]
-    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    return Noised(noisy, timesteps.to(latents.device), _target(scheduler.config.prediction_type, latents, noise, alpha))
+def draw_timesteps(count: int, end: int, power: float, draw: Draw) -> torch.Tensor:
+    """`count` timesteps below `end`: end (1 - u ** power), u from 0 to 1.
 
-
-def draw_timesteps(count: int, end: int, draw: Draw) -> torch.Tensor:
-    """`count` timesteps below `end`, of density 1 / (2 sqrt(1 - t / end)): half of them in the noisiest quarter.
-
-    They are spread evenly over it, from a random start (Kingma et al. 2021, VDM, appendix I.1): no batch is all noise.
+    The u are spread evenly, from a random start (Kingma et al. 2021, VDM, appendix I.1): no batch is all noise.
     """
     shares = (torch.rand(1, generator=draw.torch) + torch.arange(count) / count) % 1
-    return (end * (1 - shares.square())).long().clamp(max=end - 1)
+    return (end * (1 - shares**power)).long().clamp(max=end - 1)
 
 
 def _target(prediction_type: str, latents: torch.Tensor, noise: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:

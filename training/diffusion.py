@@ -3,7 +3,8 @@
 v-prediction (Salimans & Ho 2022) on a schedule of zero terminal signal (Lin et al. 2023), so that plain backgrounds
 come out at their own brightness. What an image shows is decided where noise is high (without its caption the loss
 there is four times as large, at low noise the same), so timesteps are drawn more often from there, and all weigh alike:
-min-SNR weights (Hang et al. 2023) are low there.
+min-SNR weights (Hang et al. 2023) are low there. Contours are decided where noise is lower; a second stage, with
+timesteps drawn evenly, sharpens them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm import tqdm
 
-from training.denoising import Conditions, Denoising
+from training.denoising import EVEN, Conditions, Denoising
 from training.domains.domain import Domain
 from training.loop import LoopConfig, autocast, device, train
 from training.scenes import IMAGE_SIZE
@@ -32,6 +33,7 @@ _ENCODE_BATCH = 64
 class DiffusionConfig:
     loop: LoopConfig
     images: int  # drawn and encoded once
+    even_loop: LoopConfig | None = None  # which follows, with timesteps drawn evenly
     block_out_channels: tuple[int, ...] = (96, 160)
     down_block_types: tuple[str, ...] = ("DownBlock2D", "CrossAttnDownBlock2D")
     up_block_types: tuple[str, ...] = ("CrossAttnUpBlock2D", "UpBlock2D")
@@ -43,7 +45,8 @@ class DiffusionConfig:
 
     def smoke(self) -> DiffusionConfig:
         """Next to no work."""
-        return replace(self, loop=self.loop.smoke(), images=32, compile=False)
+        even_loop = self.even_loop and self.even_loop.smoke()
+        return replace(self, loop=self.loop.smoke(), even_loop=even_loop, images=32, compile=False)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,10 @@ def train_diffusion(
     forward = torch.compile(unet) if config.compile else unet
     task = denoising_of(config, domain, conditions, directory)
     trained = train("diffusion", unet, lambda draw: task.loss(forward, draw), config.loop, directory)
+    if config.even_loop is not None:
+        unet.load_state_dict(trained.state_dict())
+        even = replace(task, power=EVEN)
+        trained = train("even_diffusion", unet, lambda draw: even.loss(forward, draw), config.even_loop, directory)
     return trained.eval().requires_grad_(False)
 
 

@@ -24,7 +24,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 
 from app.diffusion.guidance import apply_guidance
-from training.denoising import Batch, Conditions, draw_timesteps
+from training.denoising import NOISIER, Batch, Conditions, draw_timesteps
 from training.diffusion import DiffusionConfig, denoising_of, new_scheduler
 from training.domains.domain import Domain
 from training.loop import Draw, LoopConfig, autocast, device, train
@@ -41,7 +41,7 @@ class Moments:
     @classmethod
     def draw(cls, steps: int, draw: Draw) -> Moments:
         """Steps of length 1 / `steps`, or to the clean end, from any multiple of half of that."""
-        starts = (draw_timesteps(draw.batch_size, 2 * steps, draw) + 1) / (2 * steps)
+        starts = (draw_timesteps(draw.batch_size, 2 * steps, NOISIER, draw) + 1) / (2 * steps)
         return cls(starts, (starts - 1 / steps).clamp(min=0))
 
 
