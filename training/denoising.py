@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training.loop import Draw, autocast, device
 from training.text_encoder import tokenize
 
-NOISIER, EVEN = 2.0, 1.0  # what timesteps are drawn from: half of them from the noisiest quarter, or a quarter
+NOISIER, UNIFORM = 2.0, 1.0  # what timesteps are drawn from: half of them from the noisiest quarter, or a quarter
 
 
 @dataclass(frozen=True)

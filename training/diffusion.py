@@ -4,7 +4,7 @@ v-prediction (Salimans & Ho 2022) on a schedule of zero terminal signal (Lin et 
 come out at their own brightness. What an image shows is decided where noise is high (without its caption the loss
 there is four times as large, at low noise the same), so timesteps are drawn more often from there, and all weigh alike:
 min-SNR weights (Hang et al. 2023) are low there. Contours are decided where noise is lower; a second stage, with
-timesteps drawn evenly, sharpens them.
+uniform timesteps, is for them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm import tqdm
 
-from training.denoising import EVEN, Conditions, Denoising
+from training.denoising import UNIFORM, Conditions, Denoising
 from training.domains.domain import Domain
 from training.loop import LoopConfig, autocast, device, train
 from training.scenes import IMAGE_SIZE
@@ -33,7 +33,7 @@ _ENCODE_BATCH = 64
 class DiffusionConfig:
     loop: LoopConfig
     images: int  # drawn and encoded once
-    even_loop: LoopConfig | None = None  # which follows, with timesteps drawn evenly
+    uniform_loop: LoopConfig | None = None  # which follows, with uniform timesteps
     block_out_channels: tuple[int, ...] = (96, 160)
     down_block_types: tuple[str, ...] = ("DownBlock2D", "CrossAttnDownBlock2D")
     up_block_types: tuple[str, ...] = ("CrossAttnUpBlock2D", "UpBlock2D")
@@ -45,8 +45,8 @@ class DiffusionConfig:
 
     def smoke(self) -> DiffusionConfig:
         """Next to no work."""
-        even_loop = self.even_loop and self.even_loop.smoke()
-        return replace(self, loop=self.loop.smoke(), even_loop=even_loop, images=32, compile=False)
+        uniform_loop = self.uniform_loop and self.uniform_loop.smoke()
+        return replace(self, loop=self.loop.smoke(), uniform_loop=uniform_loop, images=32, compile=False)
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def train_diffusion(
     forward = torch.compile(unet) if config.compile else unet
     task = denoising_of(config, domain, conditions, directory)
     trained = train("diffusion", unet, lambda draw: task.loss(forward, draw), config.loop, directory)
-    if config.even_loop is not None:
+    if (loop := config.uniform_loop) is not None:
         unet.load_state_dict(trained.state_dict())
-        even = replace(task, power=EVEN)
-        trained = train("even_diffusion", unet, lambda draw: even.loss(forward, draw), config.even_loop, directory)
+        uniform = replace(task, power=UNIFORM)
+        trained = train("uniform_diffusion", unet, lambda draw: uniform.loss(forward, draw), loop, directory)
     return trained.eval().requires_grad_(False)
 
 

@@ -21,7 +21,7 @@ from training.text_encoder import TextEncoderConfig, train_text_encoder, widen_t
 from training.tokenizer import train_tokenizer
 from training.vae import VaeConfig, refine_vae, train_vae
 
-_STAGES = ("text_encoder", "wide_text_encoder", "vae", "refine", "diffusion", "even_diffusion")
+_STAGES = ("text_encoder", "wide_text_encoder", "vae", "refine", "diffusion", "uniform_diffusion")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.base import BaseRom
-from training.denoising import EVEN, NOISIER, draw_timesteps
+from training.denoising import NOISIER, UNIFORM, draw_timesteps
 from training.diffusion import DiffusionConfig, denoising_of
 from training.domains.shapes import ShapesDomain
 from training.loop import Draw, LoopConfig
@@ -33,7 +33,7 @@ def test_images_are_drawn_as_often_as_they_weigh(tmp_path: Path) -> None:
     assert heavy[rows].mean() == pytest.approx(weights[heavy].sum() / weights.sum(), abs=0.05)
 
 
-@pytest.mark.parametrize(("power", "noisiest"), [(NOISIER, 16), (EVEN, 8)])
+@pytest.mark.parametrize(("power", "noisiest"), [(NOISIER, 16), (UNIFORM, 8)])
 @pytest.mark.parametrize("seed", range(10))
 def test_every_batch_has_its_share_of_the_noisiest_quarter(power: float, noisiest: int, seed: int) -> None:
     draw = Draw(0, 32, np.random.default_rng(seed), torch.Generator().manual_seed(seed))
