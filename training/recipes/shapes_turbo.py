@@ -38,7 +38,7 @@ SHAPES_TURBO = Acceleration(
     domain=SHAPES.domain,
     samples=SHAPES.samples,
     diffusion=DiffusionConfig(
-        LoopConfig(steps=1500, batch_size=32, learning_rate=3e-4, warmup_steps=50, ema_decay=0.99, seed=3),
+        LoopConfig(steps=1100, batch_size=32, learning_rate=3e-4, warmup_steps=50, ema_decay=0.99, seed=3),
         images=20_000,
         compile=False,
         weigh=weight_of,
