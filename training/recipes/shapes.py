@@ -175,8 +175,8 @@ SHAPES = TextToImage(
         relatives=(SketchDomain(), DigitsDomain()),
     ),
     diffusion=DiffusionConfig(
-        LoopConfig(steps=9500, batch_size=32, learning_rate=1.5e-3, warmup_steps=150, decay_share=0.7, ema_decay=0.999),
-        uniform_loop=LoopConfig(steps=1400, batch_size=32, learning_rate=1e-3, warmup_steps=50, ema_decay=0.99, seed=1),
+        LoopConfig(steps=6900, batch_size=32, learning_rate=1.5e-3, warmup_steps=150, decay_share=0.7, ema_decay=0.999),
+        uniform_loop=LoopConfig(steps=4000, batch_size=32, learning_rate=1e-3, warmup_steps=50, ema_decay=0.99, seed=1),
         images=30_000,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
